@@ -1,0 +1,1 @@
+//! REST, event stream and embedded UI over whatever can answer them.

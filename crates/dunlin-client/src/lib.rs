@@ -1,0 +1,1 @@
+//! The LwM2M Client, as a machine without IO.

@@ -1,0 +1,1 @@
+//! CoAP as one endpoint lives it, as a machine without IO.

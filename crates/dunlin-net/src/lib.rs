@@ -1,0 +1,1 @@
+//! Bearers and drivers: sockets, clock and entropy.

@@ -1,0 +1,1 @@
+//! The product as a library: shards, committer, and who is handed to whom.

@@ -1,0 +1,1 @@
+//! The seeded universe, and the fleet.
