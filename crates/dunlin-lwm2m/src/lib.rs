@@ -1,1 +1,42 @@
 //! The nouns and verbs of the LwM2M Core specification; nothing that happens over time.
+//!
+//! ```text
+//! path, value, node      /3/0/1, typed values, trees of them
+//! definition, registry   what Objects exist and what their Resources are
+//! format                 trees to bytes and back, one file per content format
+//! link, attribute        object lists, answers to Discover, pmin … st
+//! operation              the four interfaces as data
+//! deviation              what we tolerate, by name
+//! ```
+//!
+//! Nothing here knows CoAP, peers or clocks: `dunlin-transport` spells these operations in CoAP,
+//! the roles say when and why. Every parser takes hostile bytes with bounded memory.
+//!
+//! Features: `std` (default) adds the reading of object definitions from XML; without it the crate
+//! needs `alloc` alone and has the bundled definitions as tables.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod attribute;
+mod content_format;
+mod deviation;
+mod id;
+pub mod link;
+mod node;
+pub mod operation;
+mod path;
+mod value;
+mod version;
+
+pub use content_format::ContentFormat;
+pub use deviation::{Deviation, Deviations};
+pub use id::{
+    ENDPOINT_NAME_BYTES_MAX, EndpointName, EndpointNameError, MAX_ID, ObjectId, ObjectInstanceId,
+    ReservedShortServerId, ResourceId, ResourceInstanceId, ShortServerId,
+};
+pub use node::{Instance, Node, Object, Resource, ResourceValue, Timed, Timestamp};
+pub use path::{Level, Path, PathError};
+pub use value::{ObjectLink, Value, ValueType};
+pub use version::{LwM2mVersion, ObjectVersion, VersionError};
