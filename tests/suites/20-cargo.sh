@@ -1,0 +1,3 @@
+# Every test that cargo alone can run: unit, property, lockstep, pair and contract tests.
+unit() { cargo test --workspace --quiet; }
+suite unit 300 unit "quick standard long full"
