@@ -1,0 +1,233 @@
+//! What the transport machine tells the role above it, and what the role answers.
+//!
+//! A role speaks of operations, peers and observations. Message ids, blocks, options and records
+//! stay below: whoever needs one of those is on the wrong floor.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dunlin_lwm2m::content_format::ContentFormat;
+use dunlin_lwm2m::operation::{Operation, ResponseCode, Uplink};
+
+use crate::address::Address;
+use crate::peer::PeerId;
+
+pub use dunlin_coap::{
+    ExchangeId, NotificationId, ObservationEnd, ObservationId, ObserverEnd, ObserverId, RequestId, Token,
+};
+
+/// News from the wire.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A Client asks (server side): the role answers with `answer_uplink`.
+    Uplink {
+        /// Who asks.
+        peer: PeerId,
+        /// What the answer is given for.
+        exchange: ExchangeId,
+        /// What is asked.
+        uplink: Box<Uplink>,
+    },
+    /// A Server asks (client side): the role answers with `answer_downlink`.
+    Downlink {
+        /// Who asks.
+        peer: PeerId,
+        /// What the answer is given for.
+        exchange: ExchangeId,
+        /// What is asked.
+        operation: Box<Operation>,
+        /// The token, which names an observation for as long as it lives (RFC 7641 §4.1).
+        token: Token,
+    },
+    /// The peer answered a request of ours; the request is over.
+    Answered {
+        /// Which request.
+        request: RequestId,
+        /// Who answered.
+        peer: PeerId,
+        /// What it said.
+        answer: Answer,
+    },
+    /// A request of ours ended without an answer.
+    Failed {
+        /// Which request.
+        request: RequestId,
+        /// Who did not answer.
+        peer: PeerId,
+        /// Why.
+        failure: Failure,
+    },
+    /// The peer has acknowledged a request of ours and will answer later (RFC 7252 §5.2.2).
+    Acknowledged {
+        /// Which request.
+        request: RequestId,
+        /// Who acknowledged it.
+        peer: PeerId,
+    },
+    /// A notification for an observation that is known here. It is acknowledged by the role, with
+    /// `acknowledge`, once what it told is durable.
+    Notified {
+        /// Who tells.
+        peer: PeerId,
+        /// The observation.
+        relation: Relation,
+        /// What is acknowledged or rejected.
+        exchange: ExchangeId,
+        /// The Observe number (RFC 7641 §4.4); `None` for an answer without one, which ends the
+        /// observation.
+        sequence: Option<u32>,
+        /// False when a newer one came before it; RFC 7641 §3.4.
+        fresh: bool,
+        /// Whether the peer waits for an acknowledgement.
+        confirmable: bool,
+        /// The value.
+        answer: Answer,
+    },
+    /// A notification whose token no observation here explains. It ends in `acknowledge` or, to
+    /// cancel it at the peer, `reject`.
+    StrayNotification {
+        /// Who tells.
+        peer: PeerId,
+        /// The token.
+        token: Token,
+        /// What is acknowledged or rejected.
+        exchange: ExchangeId,
+        /// The Observe number.
+        sequence: u32,
+        /// Whether the peer waits for an acknowledgement.
+        confirmable: bool,
+        /// The value.
+        answer: Answer,
+    },
+    /// An observation of ours is over.
+    ObservationEnded {
+        /// Whose resource it was.
+        peer: PeerId,
+        /// The observation.
+        relation: Relation,
+        /// Why.
+        reason: ObservationEnd,
+    },
+    /// A notification of ours was acknowledged (client side).
+    NotificationDelivered {
+        /// Which.
+        notification: NotificationId,
+        /// Of which observer.
+        observer: ObserverId,
+    },
+    /// A confirmable notification of ours was never acknowledged (client side). The observer stays
+    /// until `remove_observer`.
+    NotificationLost {
+        /// Which.
+        notification: NotificationId,
+        /// Of which observer.
+        observer: ObserverId,
+    },
+    /// An observer of ours is gone: it reset a notification, cancelled, or asked anew (client side).
+    ObserverGone {
+        /// Which.
+        observer: ObserverId,
+        /// Who it was.
+        peer: PeerId,
+        /// Why.
+        reason: ObserverEnd,
+    },
+    /// A ping was answered, or not: `alive` says which.
+    Pinged {
+        /// Who.
+        peer: PeerId,
+        /// Whether it answered.
+        alive: bool,
+    },
+    /// Something well-formed that no operation of LwM2M explains; it has been answered as the
+    /// standard says. Told because `dunlin knocks` and the trace show it.
+    Violated {
+        /// Who.
+        peer: PeerId,
+        /// From where.
+        address: Address,
+        /// What was wrong, and how it was answered.
+        violation: Violation,
+    },
+    /// Any authentic message of this peer arrived: the queue's awake window opens.
+    Heard {
+        /// Who.
+        peer: PeerId,
+    },
+}
+
+/// The peer's answer to a request of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The code; `Err` holds the byte of one that LwM2M does not define.
+    pub code: Result<ResponseCode, u8>,
+    /// The format of the payload.
+    pub format: Option<ContentFormat>,
+    /// The payload, whole: blocks have been joined.
+    pub payload: Vec<u8>,
+    /// Location-Path segments, for Create and Register.
+    pub location: Vec<String>,
+    /// The observation that this answer established; `None` when the peer established none.
+    pub observation: Option<Relation>,
+    /// Max-Age in seconds where the peer gave it (5.03 says with it when to come back).
+    pub max_age_s: Option<u32>,
+}
+
+/// An observation at a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Its name while this machine lives.
+    pub id: ObservationId,
+    /// Its token: its name for the peer, and over a restart of ours.
+    pub token: Token,
+}
+
+/// Why a request ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No acknowledgement after all retransmissions, or no answer before the deadline.
+    TimedOut,
+    /// The peer reset the message.
+    Reset,
+    /// The answer is larger than `Config::body_max`, or its blocks do not fit together.
+    TooLarge,
+    /// The blocks of the answer changed under way (another ETag), again after a new start.
+    Changed,
+    /// The peer answered with a critical option that we do not know, or against the protocol.
+    Unintelligible,
+    /// The peer was forgotten, or the request cancelled, on our side.
+    Cancelled,
+}
+
+/// What a peer did against LwM2M.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// One sentence for people.
+    pub what: String,
+    /// How it was answered.
+    pub code: ResponseCode,
+}
+
+/// The Server's answer to an uplink; TS 1.0 §8.5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UplinkAnswer {
+    /// 2.01 with Location-Path, one option per segment.
+    Created(Vec<String>),
+    /// 2.04.
+    Changed,
+    /// 2.02.
+    Deleted,
+    /// Any refusal, with words for the person who reads the packet.
+    Refused {
+        /// The code.
+        code: ResponseCode,
+        /// Diagnostic payload; RFC 7252 §5.5.2.
+        diagnostic: String,
+        /// When to come back (5.03).
+        max_age_s: Option<u32>,
+    },
+}
