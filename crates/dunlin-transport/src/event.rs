@@ -7,14 +7,15 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dunlin_lwm2m::content_format::ContentFormat;
+use dunlin_lwm2m::ContentFormat;
 use dunlin_lwm2m::operation::{Operation, ResponseCode, Uplink};
 
 use crate::address::Address;
 use crate::peer::PeerId;
 
 pub use dunlin_coap::{
-    ExchangeId, NotificationId, ObservationEnd, ObservationId, ObserverEnd, ObserverId, RequestId, Token,
+    ExchangeId, NotificationId, ObservationEnd, ObservationId, ObserverEnd, ObserverId, RequestId,
+    Token,
 };
 
 /// News from the wire.

@@ -1,1 +1,26 @@
-//! LwM2M operations over CoAP over (D)TLS, as a machine without IO.
+//! The Transport Bindings of LwM2M: who is the peer, and how is an operation spelled.
+//!
+//! Bytes of a bearer come in, LwM2M operations of known peers come out, and back. This crate alone
+//! names CoAP and DTLS; the roles above know neither message ids nor records. Read [`Transport`]
+//! for the machine, [`Event`] for what it tells, and the two files in `map` for the spelling.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod address;
+mod event;
+mod map;
+mod now;
+mod peer;
+mod transport;
+
+pub use address::{Address, Bearer};
+pub use dunlin_coap as coap;
+pub use event::{
+    Answer, Event, ExchangeId, Failure, NotificationId, ObservationEnd, ObservationId, ObserverEnd,
+    ObserverId, Relation, RequestId, Token, UplinkAnswer, Violation,
+};
+pub use map::request::Interface;
+pub use now::{Instant, Now, WallTime};
+pub use peer::{Identity, Peer, PeerId, STRANGERS_MAX};
+pub use transport::{Carriage, Config, Output, Refused, Side, Transmit, Transport};

@@ -40,7 +40,10 @@ impl Now {
     /// Both clocks `after` later: what a simulator does to time.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
-        Self { instant: self.instant.saturating_add(after), wall: self.wall.plus(after) }
+        Self {
+            instant: self.instant.saturating_add(after),
+            wall: self.wall.plus(after),
+        }
     }
 }
 
@@ -50,7 +53,10 @@ mod tests {
 
     #[test]
     fn wall_time_saturates_at_both_ends() {
-        assert_eq!(WallTime(u64::MAX).plus(Duration::from_secs(1)), WallTime(u64::MAX));
+        assert_eq!(
+            WallTime(u64::MAX).plus(Duration::from_secs(1)),
+            WallTime(u64::MAX)
+        );
         assert_eq!(WallTime(5).since(WallTime(9)), Duration::ZERO);
         assert_eq!(WallTime(1_500).since(WallTime(500)), Duration::from_secs(1));
     }

@@ -1,11 +1,18 @@
 //! The other side before we know its name: its id in this machine, and what security proved of it.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use core::net::IpAddr;
+use core::time::Duration;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::address::Address;
+use crate::map::request::Interface;
+use crate::now::Instant;
 
 pub use dunlin_coap::PeerId;
 
@@ -49,4 +56,333 @@ pub struct Peer {
     pub local: Option<IpAddr>,
     /// What security proved of it.
     pub identity: Identity,
+}
+
+/// How long a stranger is remembered after it was last heard: as long as its messages may be
+/// duplicated (EXCHANGE_LIFETIME, RFC 7252 §4.8.2).
+const STRANGER_LIFETIME: Duration = Duration::from_secs(247);
+
+/// More peers than this that no role holds are not remembered: the oldest is forgotten for a new
+/// one, so that made-up source addresses cannot fill the memory (about 200 bytes each).
+pub const STRANGERS_MAX: usize = 200_000;
+
+/// The peers of one machine, by id and by address.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    by_address: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Peers that nobody holds, by the time at which they may be stale. One that is held
+    /// meanwhile, or heard again, is found out when its turn comes.
+    strangers: VecDeque<(Instant, u32)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    address: Address,
+    local: Option<IpAddr>,
+    identity: Identity,
+    interface: Interface,
+    holds: u16,
+    /// In `strangers`, once.
+    queued: bool,
+    /// Whether datagrams from `address` are its own; false after it has moved on under another id.
+    mapped: bool,
+    heard: Instant,
+}
+
+impl Peers {
+    /// The peer at this address, new if there was none, heard at `now`.
+    pub(crate) fn heard(
+        &mut self,
+        now: Instant,
+        address: &Address,
+        local: Option<IpAddr>,
+    ) -> PeerId {
+        let hash = self.hasher.hash_one(address);
+        let entries = &mut self.entries;
+        let found = self
+            .by_address
+            .find(hash, |index| is_at(entries, *index, address))
+            .copied();
+        if let Some(index) = found {
+            let entry = entries[index as usize]
+                .as_mut()
+                .expect("the table names live entries");
+            entry.heard = now;
+            if local.is_some() {
+                entry.local = local;
+            }
+            return PeerId(index);
+        }
+        let index = self.insert(Entry {
+            address: address.clone(),
+            local,
+            identity: Identity::None,
+            interface: Interface::Management,
+            holds: 0,
+            queued: true,
+            mapped: true,
+            heard: now,
+        });
+        self.strangers.push_back((now + STRANGER_LIFETIME, index));
+        self.map(index);
+        PeerId(index)
+    }
+
+    fn insert(&mut self, entry: Entry) -> u32 {
+        if let Some(index) = self.free.pop() {
+            self.entries[index as usize] = Some(entry);
+            return index;
+        }
+        self.entries.push(Some(entry));
+        u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 peers fit into memory")
+    }
+
+    fn map(&mut self, index: u32) {
+        let Self {
+            entries,
+            by_address,
+            hasher,
+            ..
+        } = self;
+        let address = &entries[index as usize]
+            .as_ref()
+            .expect("it was just entered")
+            .address;
+        by_address.insert_unique(hasher.hash_one(address), index, |other| {
+            hasher.hash_one(
+                &entries[*other as usize]
+                    .as_ref()
+                    .expect("it is mapped")
+                    .address,
+            )
+        });
+    }
+
+    fn unmap(&mut self, index: u32) {
+        let Self {
+            entries,
+            by_address,
+            hasher,
+            ..
+        } = self;
+        let Some(entry) = entries[index as usize].as_mut() else {
+            return;
+        };
+        if core::mem::replace(&mut entry.mapped, false) {
+            let hash = hasher.hash_one(&entry.address);
+            if let Ok(found) = by_address.find_entry(hash, |other| *other == index) {
+                found.remove();
+            }
+        }
+    }
+
+    fn entry(&self, peer: PeerId) -> Option<&Entry> {
+        self.entries.get(peer.0 as usize)?.as_ref()
+    }
+
+    fn entry_mut(&mut self, peer: PeerId) -> Option<&mut Entry> {
+        self.entries.get_mut(peer.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    pub(crate) fn peer(&self, peer: PeerId) -> Option<Peer> {
+        let entry = self.entry(peer)?;
+        Some(Peer {
+            address: entry.address.clone(),
+            local: entry.local,
+            identity: entry.identity.clone(),
+        })
+    }
+
+    /// Where datagrams for this peer go.
+    pub(crate) fn route(&self, peer: PeerId) -> Option<(Address, Option<IpAddr>)> {
+        self.entry(peer)
+            .map(|entry| (entry.address.clone(), entry.local))
+    }
+
+    pub(crate) fn is_held(&self, peer: PeerId) -> bool {
+        self.entry(peer).is_some_and(|entry| entry.holds > 0)
+    }
+
+    pub(crate) fn interface(&self, peer: PeerId) -> Interface {
+        self.entry(peer)
+            .map(|entry| entry.interface)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn use_interface(&mut self, peer: PeerId, interface: Interface) {
+        if let Some(entry) = self.entry_mut(peer) {
+            entry.interface = interface;
+        }
+    }
+
+    pub(crate) fn hold(&mut self, peer: PeerId) {
+        if let Some(entry) = self.entry_mut(peer) {
+            entry.holds = entry.holds.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn release(&mut self, now: Instant, peer: PeerId) {
+        let Some(entry) = self.entry_mut(peer) else {
+            return;
+        };
+        entry.holds = entry.holds.saturating_sub(1);
+        if entry.holds == 0 && !core::mem::replace(&mut entry.queued, true) {
+            self.strangers.push_back((now + STRANGER_LIFETIME, peer.0));
+        }
+    }
+
+    /// `peer` is now where `seen_as` was heard; `seen_as` keeps its address for what is under way.
+    pub(crate) fn move_to(&mut self, peer: PeerId, seen_as: PeerId) {
+        if peer == seen_as || self.entry(peer).is_none() {
+            return;
+        }
+        let Some((address, local)) = self.route(seen_as) else {
+            return;
+        };
+        self.unmap(peer.0);
+        self.unmap(seen_as.0);
+        let entry = self.entry_mut(peer).expect("asked above");
+        entry.address = address;
+        entry.local = local;
+        entry.mapped = true;
+        self.map(peer.0);
+    }
+
+    /// Removes a peer; its id may be given anew.
+    pub(crate) fn remove(&mut self, peer: PeerId) {
+        self.unmap(peer.0);
+        if let Some(entry) = self.entries.get_mut(peer.0 as usize)
+            && let Some(entry) = entry.take()
+        {
+            if entry.queued {
+                self.strangers.retain(|(_, index)| *index != peer.0);
+            }
+            self.free.push(peer.0);
+        }
+    }
+
+    /// A peer that nobody holds and that was silent for too long, to be forgotten and removed.
+    pub(crate) fn next_stale(&mut self, now: Instant) -> Option<PeerId> {
+        while let Some((due, index)) = self.strangers.front().copied() {
+            if due > now {
+                return None;
+            }
+            self.strangers.pop_front();
+            let entry = self
+                .entry_mut(PeerId(index))
+                .expect("queued peers are there");
+            entry.queued = entry.holds == 0 && entry.heard + STRANGER_LIFETIME > now;
+            if entry.queued {
+                let due = entry.heard + STRANGER_LIFETIME;
+                self.strangers.push_back((due, index));
+            } else if entry.holds == 0 {
+                return Some(PeerId(index));
+            }
+        }
+        None
+    }
+
+    /// The oldest stranger, if there are too many: to be forgotten and removed.
+    pub(crate) fn surplus(&mut self) -> Option<PeerId> {
+        while self.strangers.len() > STRANGERS_MAX {
+            let (_, index) = self.strangers.pop_front()?;
+            let entry = self
+                .entry_mut(PeerId(index))
+                .expect("queued peers are there");
+            entry.queued = false;
+            if entry.holds == 0 {
+                return Some(PeerId(index));
+            }
+        }
+        None
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.strangers.front().map(|(due, _)| *due)
+    }
+}
+
+fn is_at(entries: &[Option<Entry>], index: u32, address: &Address) -> bool {
+    entries[index as usize]
+        .as_ref()
+        .is_some_and(|entry| entry.address == *address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        Address::Udp(([127, 0, 0, 1], port).into())
+    }
+
+    fn second(seconds: u64) -> Instant {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_address_is_one_peer_until_it_is_silent() {
+        let mut peers = Peers::default();
+        let one = peers.heard(second(0), &address(1), None);
+        assert_eq!(peers.heard(second(200), &address(1), None), one);
+        assert_eq!(peers.next_stale(second(246)), None);
+        assert_eq!(peers.next_stale(second(300)), None, "it was heard at 200 s");
+        assert_eq!(peers.next_stale(second(447)), Some(one));
+        peers.remove(one);
+        assert_eq!(peers.len(), 0);
+        assert_eq!(peers.next_timeout(), None);
+    }
+
+    #[test]
+    fn a_held_peer_stays() {
+        let mut peers = Peers::default();
+        let one = peers.heard(second(0), &address(1), None);
+        peers.hold(one);
+        assert_eq!(peers.next_stale(second(1_000)), None);
+        peers.release(second(1_000), one);
+        assert_eq!(peers.next_stale(second(1_246)), None);
+        assert_eq!(peers.next_stale(second(1_247)), Some(one));
+    }
+
+    #[test]
+    fn a_peer_that_moved_is_known_by_its_new_address_alone() {
+        let mut peers = Peers::default();
+        let old = peers.heard(second(0), &address(1), None);
+        peers.hold(old);
+        let seen_as = peers.heard(second(1), &address(2), None);
+        peers.move_to(old, seen_as);
+        assert_eq!(peers.heard(second(2), &address(2), None), old);
+        assert_eq!(peers.route(old).unwrap().0, address(2));
+        assert_eq!(
+            peers.route(seen_as).unwrap().0,
+            address(2),
+            "its answer still finds the way"
+        );
+        let other = peers.heard(second(3), &address(1), None);
+        assert_ne!(
+            other, old,
+            "the old address belongs to whoever comes there next"
+        );
+        assert_eq!(peers.next_stale(second(248)), Some(seen_as));
+    }
+
+    #[test]
+    fn strangers_are_bounded() {
+        let mut peers = Peers::default();
+        let first = peers.heard(second(0), &Address::Udp(([127, 0, 0, 1], 9).into()), None);
+        for index in 0..STRANGERS_MAX as u32 {
+            let ip = core::net::Ipv4Addr::from(0x7f01_0000 + index);
+            peers.heard(second(0), &Address::Udp((ip, 1).into()), None);
+        }
+        assert_eq!(peers.surplus(), Some(first));
+        peers.remove(first);
+        assert_eq!(peers.surplus(), None);
+    }
 }

@@ -9,12 +9,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use dunlin_coap::{Code, OptionNumber, Request};
-use dunlin_lwm2m::content_format::ContentFormat;
+use dunlin_lwm2m::ContentFormat;
 use dunlin_lwm2m::operation::{
     Arguments, BootstrapRequest, Deregister, Operation, Register, ResponseCode, Strictness, Update,
     Uplink, WriteMode,
 };
-use dunlin_lwm2m::path::{Level, Path};
+use dunlin_lwm2m::{Level, Path};
 
 use crate::event::Violation;
 
@@ -38,7 +38,10 @@ pub enum Interface {
 }
 
 fn refuse(code: ResponseCode, what: impl Into<String>) -> Violation {
-    Violation { code, what: what.into() }
+    Violation {
+        code,
+        what: what.into(),
+    }
 }
 
 /// The texts of all options with this number. A text that is not UTF-8 is no name, number or
@@ -58,7 +61,10 @@ fn segments(request: &Request) -> Result<Vec<&str>, Violation> {
     // Some stacks send an empty segment for a slash at the end, or for the root.
     segments.retain(|segment| !segment.is_empty());
     if segments.len() > SEGMENTS_MAX {
-        return Err(refuse(ResponseCode::NotFound, "the path has too many segments"));
+        return Err(refuse(
+            ResponseCode::NotFound,
+            "the path has too many segments",
+        ));
     }
     Ok(segments)
 }
@@ -79,9 +85,9 @@ pub(crate) fn decode_uplink(
         (Code::POST, [REGISTRATION, location]) => update(request, location, strictness),
         // Update was a PUT in the drafts, and devices of that time are in the field.
         (Code::PUT, [REGISTRATION, location]) if tolerant => update(request, location, strictness),
-        (Code::DELETE, [REGISTRATION, location]) => {
-            Ok(Uplink::Deregister(Deregister { location: (*location).to_string() }))
-        }
+        (Code::DELETE, [REGISTRATION, location]) => Ok(Uplink::Deregister(Deregister {
+            location: (*location).to_string(),
+        })),
         (Code::POST, [BOOTSTRAP]) => {
             let request = BootstrapRequest::parse(texts(request, OptionNumber::URI_QUERY)?)
                 .map_err(|error| refuse(error.code(), error.to_string()))?;
@@ -92,7 +98,9 @@ pub(crate) fn decode_uplink(
             update(request, location, strictness)
         }
         (Code::DELETE, [location]) if tolerant && looks_like_location(location) => {
-            Ok(Uplink::Deregister(Deregister { location: (*location).to_string() }))
+            Ok(Uplink::Deregister(Deregister {
+                location: (*location).to_string(),
+            }))
         }
         (_, [REGISTRATION] | [REGISTRATION, _] | [BOOTSTRAP]) => Err(refuse(
             ResponseCode::MethodNotAllowed,
@@ -117,21 +125,34 @@ fn register_or_update(request: &Request, strictness: Strictness) -> Result<Uplin
     if strictness == Strictness::Lenient && !names_itself && request.payload.is_empty() {
         return update(request, "", strictness);
     }
-    Register::parse(queries, content_format(request), &request.payload, strictness)
-        .map(Uplink::Register)
-        .map_err(|error| refuse(error.code(), error.to_string()))
+    Register::parse(
+        queries,
+        content_format(request),
+        &request.payload,
+        strictness,
+    )
+    .map(Uplink::Register)
+    .map_err(|error| refuse(error.code(), error.to_string()))
 }
 
 fn update(request: &Request, location: &str, strictness: Strictness) -> Result<Uplink, Violation> {
     let queries = texts(request, OptionNumber::URI_QUERY)?;
-    Update::parse(location, queries, content_format(request), &request.payload, strictness)
-        .map(Uplink::Update)
-        .map_err(|error| refuse(error.code(), error.to_string()))
+    Update::parse(
+        location,
+        queries,
+        content_format(request),
+        &request.payload,
+        strictness,
+    )
+    .map(Uplink::Update)
+    .map_err(|error| refuse(error.code(), error.to_string()))
 }
 
 fn add_queries(mut request: Request, queries: &[String]) -> Request {
     for query in queries {
-        request.options.push(OptionNumber::URI_QUERY, query.as_bytes());
+        request
+            .options
+            .push(OptionNumber::URI_QUERY, query.as_bytes());
     }
     request
 }
@@ -140,14 +161,20 @@ fn add_links(mut request: Request, payload: Vec<u8>) -> Request {
     if payload.is_empty() {
         return request;
     }
-    request.options.push_uint(OptionNumber::CONTENT_FORMAT, u32::from(ContentFormat::LINK.0));
+    request.options.push_uint(
+        OptionNumber::CONTENT_FORMAT,
+        u32::from(ContentFormat::LINK.0),
+    );
     request.with_payload(payload)
 }
 
 /// `POST /rd?ep=…`; TS 1.0 §8.2.4.
 pub(crate) fn encode_register(register: &Register) -> Request {
     let request = Request::new(Code::POST).with_path(REGISTRATION);
-    add_links(add_queries(request, &register.queries()), register.payload())
+    add_links(
+        add_queries(request, &register.queries()),
+        register.payload(),
+    )
 }
 
 /// `POST` on the location that the Server gave, whatever it looks like; TS 1.0 §8.2.4.
@@ -163,12 +190,17 @@ pub(crate) fn encode_deregister(location: &[String]) -> Request {
 
 /// `POST /bs?ep=…`; TS 1.0 §8.2.3.
 pub(crate) fn encode_bootstrap_request(asked: &BootstrapRequest) -> Request {
-    add_queries(Request::new(Code::POST).with_path(BOOTSTRAP), &asked.queries())
+    add_queries(
+        Request::new(Code::POST).with_path(BOOTSTRAP),
+        &asked.queries(),
+    )
 }
 
 fn add_location(mut request: Request, location: &[String]) -> Request {
     for segment in location {
-        request.options.push(OptionNumber::URI_PATH, segment.as_bytes());
+        request
+            .options
+            .push(OptionNumber::URI_PATH, segment.as_bytes());
     }
     request
 }
@@ -184,7 +216,12 @@ pub(crate) fn encode_operation(operation: &Operation, root: &str) -> Request {
         Operation::Discover { path } => {
             with_accept(at(Code::GET, root, *path), Some(ContentFormat::LINK))
         }
-        Operation::Write { path, mode, format, payload } => {
+        Operation::Write {
+            path,
+            mode,
+            format,
+            payload,
+        } => {
             let code = match mode {
                 WriteMode::Replace => Code::PUT,
                 WriteMode::Partial => Code::POST,
@@ -200,19 +237,31 @@ pub(crate) fn encode_operation(operation: &Operation, root: &str) -> Request {
                 // Without arguments no Content-Format either: some clients refuse one (quirk 115).
                 request
             } else {
-                with_body(request, ContentFormat::TEXT, arguments.to_string().into_bytes())
+                with_body(
+                    request,
+                    ContentFormat::TEXT,
+                    arguments.to_string().into_bytes(),
+                )
             }
         }
-        Operation::Create { object, format, payload } => {
-            with_body(at(Code::POST, root, Path::object(*object)), *format, payload.clone())
-        }
+        Operation::Create {
+            object,
+            format,
+            payload,
+        } => with_body(
+            at(Code::POST, root, Path::object(*object)),
+            *format,
+            payload.clone(),
+        ),
         Operation::Delete { path } => at(Code::DELETE, root, *path),
         Operation::BootstrapDiscover { path } => {
             with_accept(at(Code::GET, "", *path), Some(ContentFormat::LINK))
         }
-        Operation::BootstrapWrite { path, format, payload } => {
-            with_body(at(Code::PUT, "", *path), *format, payload.clone())
-        }
+        Operation::BootstrapWrite {
+            path,
+            format,
+            payload,
+        } => with_body(at(Code::PUT, "", *path), *format, payload.clone()),
         Operation::BootstrapDelete { path } => at(Code::DELETE, "", *path),
         Operation::BootstrapFinish => Request::new(Code::POST).with_path(BOOTSTRAP),
     }
@@ -221,20 +270,26 @@ pub(crate) fn encode_operation(operation: &Operation, root: &str) -> Request {
 fn at(code: Code, root: &str, path: Path) -> Request {
     let mut request = Request::new(code).with_path(root);
     for id in path.ids() {
-        request.options.push(OptionNumber::URI_PATH, id.to_string().as_bytes());
+        request
+            .options
+            .push(OptionNumber::URI_PATH, id.to_string().as_bytes());
     }
     request
 }
 
 fn with_accept(mut request: Request, accept: Option<ContentFormat>) -> Request {
     if let Some(format) = accept {
-        request.options.push_uint(OptionNumber::ACCEPT, u32::from(format.0));
+        request
+            .options
+            .push_uint(OptionNumber::ACCEPT, u32::from(format.0));
     }
     request
 }
 
 fn with_body(mut request: Request, format: ContentFormat, payload: Vec<u8>) -> Request {
-    request.options.push_uint(OptionNumber::CONTENT_FORMAT, u32::from(format.0));
+    request
+        .options
+        .push_uint(OptionNumber::CONTENT_FORMAT, u32::from(format.0));
     request.with_payload(payload)
 }
 
@@ -253,10 +308,20 @@ pub(crate) fn decode_operation(
 
 /// The path below the alternate path. Paths without it are accepted too: servers forget it.
 fn below(root: &str, segments: &[&str]) -> Result<Path, Violation> {
-    let root_length = root.split('/').filter(|segment| !segment.is_empty()).count();
+    let root_length = root
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .count();
     let prefixed = segments.len() >= root_length
-        && root.split('/').filter(|segment| !segment.is_empty()).eq(segments[..root_length].iter().copied());
-    let rest = if prefixed { &segments[root_length..] } else { segments };
+        && root
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .eq(segments[..root_length].iter().copied());
+    let rest = if prefixed {
+        &segments[root_length..]
+    } else {
+        segments
+    };
     object_path(rest)
 }
 
@@ -316,7 +381,9 @@ fn put(request: &Request, path: Path) -> Result<Operation, Violation> {
     }
     match path.level() {
         Level::Instance | Level::Resource => write(request, path, WriteMode::Replace),
-        _ => Err(method("only an Object Instance or a Resource can be replaced")),
+        _ => Err(method(
+            "only an Object Instance or a Resource can be replaced",
+        )),
     }
 }
 
@@ -325,9 +392,8 @@ fn write_attributes(path: Path, queries: &[&str], has_body: bool) -> Result<Oper
         let what = "attributes in the query and a payload: which of the two is meant?";
         return Err(refuse(ResponseCode::BadRequest, what));
     }
-    let attributes =
-        dunlin_lwm2m::attribute::AttributesChange::parse(queries.iter().copied())
-            .map_err(|error| refuse(ResponseCode::BadRequest, error.to_string()))?;
+    let attributes = dunlin_lwm2m::attribute::AttributesChange::parse(queries.iter().copied())
+        .map_err(|error| refuse(ResponseCode::BadRequest, error.to_string()))?;
     match path.level() {
         Level::Root => Err(method("the root has no attributes")),
         _ => Ok(Operation::WriteAttributes { path, attributes }),
@@ -337,7 +403,12 @@ fn write_attributes(path: Path, queries: &[&str], has_body: bool) -> Result<Oper
 fn write(request: &Request, path: Path, mode: WriteMode) -> Result<Operation, Violation> {
     let format = content_format(request)
         .ok_or_else(|| refuse(ResponseCode::BadRequest, "Content-Format is missing"))?;
-    Ok(Operation::Write { path, mode, format, payload: request.payload.to_vec() })
+    Ok(Operation::Write {
+        path,
+        mode,
+        format,
+        payload: request.payload.to_vec(),
+    })
 }
 
 fn post(request: &Request, path: Path) -> Result<Operation, Violation> {
@@ -346,13 +417,17 @@ fn post(request: &Request, path: Path) -> Result<Operation, Violation> {
             let format = content_format(request)
                 .ok_or_else(|| refuse(ResponseCode::BadRequest, "Content-Format is missing"))?;
             let object = path.object_id().expect("an Object path has an Object");
-            Ok(Operation::Create { object, format, payload: request.payload.to_vec() })
+            Ok(Operation::Create {
+                object,
+                format,
+                payload: request.payload.to_vec(),
+            })
         }
         Level::Instance => write(request, path, WriteMode::Partial),
         Level::Resource => execute(request, path),
-        Level::Root | Level::ResourceInstance => {
-            Err(method("only Objects, Object Instances and Resources can be posted to"))
-        }
+        Level::Root | Level::ResourceInstance => Err(method(
+            "only Objects, Object Instances and Resources can be posted to",
+        )),
     }
 }
 
@@ -379,23 +454,308 @@ fn bootstrap(request: &Request, segments: &[&str]) -> Result<Operation, Violatio
     let path = Path::from_segments(segments.iter().copied())
         .map_err(|error| refuse(ResponseCode::BadRequest, error.to_string()))?;
     match (request.code, path.level()) {
-        (Code::GET, Level::Root | Level::Object) if accept(request) == Some(ContentFormat::LINK) => {
+        (Code::GET, Level::Root | Level::Object)
+            if accept(request) == Some(ContentFormat::LINK) =>
+        {
             Ok(Operation::BootstrapDiscover { path })
         }
-        (Code::GET, Level::Root | Level::Object) => {
-            Err(method("LwM2M 1.0 has no Bootstrap-Read: a Discover accepts link format (40)"))
-        }
+        (Code::GET, Level::Root | Level::Object) => Err(method(
+            "LwM2M 1.0 has no Bootstrap-Read: a Discover accepts link format (40)",
+        )),
         (Code::PUT, Level::Object | Level::Instance | Level::Resource) => {
             let format = content_format(request)
                 .ok_or_else(|| refuse(ResponseCode::BadRequest, "Content-Format is missing"))?;
-            Ok(Operation::BootstrapWrite { path, format, payload: request.payload.to_vec() })
+            Ok(Operation::BootstrapWrite {
+                path,
+                format,
+                payload: request.payload.to_vec(),
+            })
         }
         (Code::DELETE, Level::Root | Level::Object | Level::Instance) => {
             Ok(Operation::BootstrapDelete { path })
         }
-        (Code::GET | Code::PUT | Code::DELETE, _) => {
-            Err(refuse(ResponseCode::BadRequest, "no such target in a bootstrap run"))
-        }
+        (Code::GET | Code::PUT | Code::DELETE, _) => Err(refuse(
+            ResponseCode::BadRequest,
+            "no such target in a bootstrap run",
+        )),
         _ => Err(method("a bootstrap run knows no such method")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use dunlin_lwm2m::attribute::{AttributesChange, Change};
+
+    fn path(text: &str) -> Path {
+        text.parse().unwrap()
+    }
+
+    fn operations() -> Vec<Operation> {
+        let tlv = ContentFormat::TLV;
+        vec![
+            Operation::Read {
+                path: path("/3/0/1"),
+                accept: None,
+            },
+            Operation::Read {
+                path: path("/3"),
+                accept: Some(tlv),
+            },
+            Operation::Discover { path: path("/1/0") },
+            Operation::Write {
+                path: path("/1/0"),
+                mode: WriteMode::Partial,
+                format: tlv,
+                payload: vec![1],
+            },
+            Operation::Write {
+                path: path("/1/0/1"),
+                mode: WriteMode::Replace,
+                format: ContentFormat::TEXT,
+                payload: b"60".to_vec(),
+            },
+            Operation::WriteAttributes {
+                path: path("/3303/0/5700"),
+                attributes: AttributesChange {
+                    pmin_s: Change::Set(10),
+                    gt: Change::Unset,
+                    ..AttributesChange::default()
+                },
+            },
+            Operation::Execute {
+                path: path("/3/0/4"),
+                arguments: Arguments::NONE,
+            },
+            Operation::Execute {
+                path: path("/3/0/4"),
+                arguments: Arguments::decode(b"0,2='10.3'").unwrap(),
+            },
+            Operation::Create {
+                object: 2.into(),
+                format: tlv,
+                payload: vec![],
+            },
+            Operation::Delete { path: path("/2/7") },
+        ]
+    }
+
+    #[test]
+    fn ts_8_2_5_every_operation_comes_back_as_itself_under_any_root() {
+        for operation in operations() {
+            for root in ["", "lwm2m", "/a/b"] {
+                let request = encode_operation(&operation, root);
+                assert_eq!(
+                    decode_operation(&request, Interface::Management, root),
+                    Ok(operation.clone())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ts_8_2_3_every_bootstrap_operation_comes_back_as_itself() {
+        for operation in [
+            Operation::BootstrapDiscover { path: Path::ROOT },
+            Operation::BootstrapDiscover { path: path("/0") },
+            Operation::BootstrapWrite {
+                path: path("/0/1"),
+                format: ContentFormat::TLV,
+                payload: vec![9],
+            },
+            Operation::BootstrapDelete { path: Path::ROOT },
+            Operation::BootstrapDelete { path: path("/1/0") },
+            Operation::BootstrapFinish,
+        ] {
+            let request = encode_operation(&operation, "ignored");
+            assert_eq!(
+                decode_operation(&request, Interface::Bootstrap, "ignored"),
+                Ok(operation)
+            );
+        }
+    }
+
+    #[test]
+    fn ts_8_2_6_observe_0_and_1_are_told_from_a_read() {
+        let get = || Request::new(Code::GET).with_path("3/0/9");
+        let with = |observe: u8| get().with(OptionNumber::OBSERVE, &[observe]);
+        let decode = |request| decode_operation(&request, Interface::Management, "").unwrap();
+        let at = path("/3/0/9");
+        assert_eq!(
+            decode(get()),
+            Operation::Read {
+                path: at,
+                accept: None
+            }
+        );
+        let zero = get().with(OptionNumber::OBSERVE, &[]);
+        assert_eq!(
+            decode(zero),
+            Operation::Observe {
+                path: at,
+                accept: None
+            }
+        );
+        assert_eq!(decode(with(1)), Operation::CancelObservation { path: at });
+        assert_eq!(
+            decode(with(2)),
+            Operation::Read {
+                path: at,
+                accept: None
+            }
+        );
+    }
+
+    fn refused(request: Request, interface: Interface) -> ResponseCode {
+        decode_operation(&request, interface, "").unwrap_err().code
+    }
+
+    #[test]
+    fn ts_8_5_what_is_no_operation_is_refused_with_the_right_code() {
+        use ResponseCode::{BadRequest, MethodNotAllowed, NotFound, UnsupportedContentFormat};
+        let at = |code, path: &str| Request::new(code).with_path(path);
+        let text = |request: Request| request.with(OptionNumber::CONTENT_FORMAT, &[]);
+        for (request, code) in [
+            (at(Code::GET, "/"), MethodNotAllowed),
+            (at(Code::GET, "/3/0/1/0"), MethodNotAllowed),
+            (at(Code::GET, "/3/x"), NotFound),
+            (at(Code::GET, "/3/65536"), NotFound),
+            (at(Code::GET, "/1/2/3/4/5"), NotFound),
+            (at(Code::GET, "/1/2/3/4/5/6/7/8/9"), NotFound),
+            (at(Code::PUT, "/3/0/1"), BadRequest),
+            (at(Code::PUT, "/3/0/1").with_payload(b"x"), BadRequest),
+            (
+                text(at(Code::PUT, "/3")).with_payload(b"x"),
+                MethodNotAllowed,
+            ),
+            (
+                at(Code::PUT, "/3/0/1").with(OptionNumber::URI_QUERY, b"pmin=x"),
+                BadRequest,
+            ),
+            (
+                at(Code::PUT, "/3")
+                    .with(OptionNumber::URI_QUERY, b"pmin=1")
+                    .with_payload(b"x"),
+                BadRequest,
+            ),
+            (
+                at(Code::PUT, "/3").with(OptionNumber::URI_QUERY, &[0xff]),
+                BadRequest,
+            ),
+            (at(Code::POST, "/3"), BadRequest),
+            (at(Code::POST, "/"), MethodNotAllowed),
+            (at(Code::POST, "/3/0/4").with_payload(b"0='"), BadRequest),
+            (
+                at(Code::POST, "/3/0/4").with(OptionNumber::CONTENT_FORMAT, &[42]),
+                UnsupportedContentFormat,
+            ),
+            (at(Code::DELETE, "/3"), MethodNotAllowed),
+            (at(Code::DELETE, "/3/0/1"), MethodNotAllowed),
+            (at(Code::FETCH, "/3"), MethodNotAllowed),
+        ] {
+            let shown = alloc::format!("{request:?}");
+            assert_eq!(refused(request, Interface::Management), code, "{shown}");
+        }
+        for (request, code) in [
+            (at(Code::GET, "/3"), MethodNotAllowed),
+            (
+                at(Code::GET, "/3/0").with(OptionNumber::ACCEPT, &[40]),
+                BadRequest,
+            ),
+            (at(Code::PUT, "/"), BadRequest),
+            (at(Code::PUT, "/0/0"), BadRequest),
+            (at(Code::POST, "/3"), MethodNotAllowed),
+            (at(Code::DELETE, "/3/0/1"), BadRequest),
+        ] {
+            let shown = alloc::format!("{request:?}");
+            assert_eq!(refused(request, Interface::Bootstrap), code, "{shown}");
+        }
+    }
+
+    fn uplink(request: &Request) -> Result<Uplink, Violation> {
+        decode_uplink(request, Strictness::Lenient)
+    }
+
+    fn post(path: &str, queries: &[&str]) -> Request {
+        let request = Request::new(Code::POST).with_path(path);
+        queries.iter().fold(request, |request, query| {
+            request.with(OptionNumber::URI_QUERY, query.as_bytes())
+        })
+    }
+
+    #[test]
+    fn ts_8_2_4_the_registration_interface_is_told_apart_by_method_and_path() {
+        let links = |request: Request| {
+            request
+                .with(OptionNumber::CONTENT_FORMAT, &[40])
+                .with_payload(b"</1/0>,</3/0>")
+        };
+        let register = uplink(&links(post("rd", &["ep=a", "lt=60", "lwm2m=1.0"]))).unwrap();
+        let Uplink::Register(register) = register else {
+            panic!("{register:?}")
+        };
+        assert_eq!(register.endpoint.as_str(), "a");
+        assert_eq!(
+            uplink(&encode_register(&register)),
+            Ok(Uplink::Register(register))
+        );
+
+        let update = uplink(&post("rd/X", &["lt=90"])).unwrap();
+        let Uplink::Update(update) = update else {
+            panic!("{update:?}")
+        };
+        assert_eq!(
+            (update.location.as_str(), update.lifetime_s),
+            ("X", Some(90))
+        );
+        let again = encode_update(&["rd".into(), "X".into()], &update);
+        assert_eq!(uplink(&again), Ok(Uplink::Update(update)));
+
+        let leave = uplink(&encode_deregister(&["rd".into(), "X".into()])).unwrap();
+        assert_eq!(
+            leave,
+            Uplink::Deregister(Deregister {
+                location: "X".into()
+            })
+        );
+        let Ok(Uplink::BootstrapRequest(asked)) = uplink(&post("bs", &["ep=a"])) else {
+            panic!()
+        };
+        assert_eq!(
+            uplink(&encode_bootstrap_request(&asked)),
+            Ok(Uplink::BootstrapRequest(asked))
+        );
+    }
+
+    #[test]
+    fn quirks_45_and_46_old_spellings_of_update_are_read_unless_strict() {
+        let id = "0123456789ABCDEFGHJKMNPQRS";
+        let put = Request::new(Code::PUT).with_path("rd/X");
+        for (request, location) in [(put, "X"), (post(id, &[]), id), (post("rd", &[]), "")] {
+            let Ok(Uplink::Update(update)) = uplink(&request) else {
+                panic!("{request:?}")
+            };
+            assert_eq!(update.location, location);
+            assert!(
+                decode_uplink(&request, Strictness::Strict).is_err(),
+                "{request:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_found() {
+        for (request, code) in [
+            (post(".well-known/core", &[]), ResponseCode::NotFound),
+            (
+                Request::new(Code::GET).with_path("rd"),
+                ResponseCode::MethodNotAllowed,
+            ),
+            (post("rd/a/b", &[]), ResponseCode::NotFound),
+            (post("rd", &["ep="]), ResponseCode::BadRequest),
+        ] {
+            assert_eq!(uplink(&request).unwrap_err().code, code, "{request:?}");
+        }
     }
 }

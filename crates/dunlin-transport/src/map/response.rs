@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use dunlin_coap::{Code, ObservationId, OptionNumber, Response as CoapResponse, Token};
-use dunlin_lwm2m::content_format::ContentFormat;
+use dunlin_lwm2m::ContentFormat;
 use dunlin_lwm2m::operation::{Response, ResponseCode};
 
 use crate::event::{Answer, Relation, UplinkAnswer};
@@ -24,9 +24,11 @@ pub(crate) fn encode_uplink_answer(answer: &UplinkAnswer) -> CoapResponse {
         }
         UplinkAnswer::Changed => CoapResponse::new(Code::CHANGED),
         UplinkAnswer::Deleted => CoapResponse::new(Code::DELETED),
-        UplinkAnswer::Refused { code, diagnostic, max_age_s } => {
-            encode_refusal(*code, diagnostic, *max_age_s)
-        }
+        UplinkAnswer::Refused {
+            code,
+            diagnostic,
+            max_age_s,
+        } => encode_refusal(*code, diagnostic, *max_age_s),
     }
 }
 
@@ -44,21 +46,25 @@ pub(crate) fn encode_refusal(
         .rev()
         .find(|end| diagnostic.is_char_boundary(*end))
         .unwrap_or(0);
-    response.with_payload(diagnostic[..end].as_bytes())
+    response.with_payload(&diagnostic.as_bytes()[..end])
 }
 
 /// A Client's answer to a downlink.
 pub(crate) fn encode_downlink_answer(answer: Response) -> CoapResponse {
     let mut response = with_location(CoapResponse::new(code(answer.code)), &answer.location);
     if let Some(format) = answer.format {
-        response.options.push_uint(OptionNumber::CONTENT_FORMAT, u32::from(format.0));
+        response
+            .options
+            .push_uint(OptionNumber::CONTENT_FORMAT, u32::from(format.0));
     }
     response.with_payload(answer.payload)
 }
 
 fn with_location(mut response: CoapResponse, location: &[String]) -> CoapResponse {
     for segment in location {
-        response.options.push(OptionNumber::LOCATION_PATH, segment.as_bytes());
+        response
+            .options
+            .push(OptionNumber::LOCATION_PATH, segment.as_bytes());
     }
     response
 }

@@ -1,0 +1,765 @@
+//! The machine: datagrams on one side, LwM2M operations of known peers on the other.
+//!
+//! Below it lies one CoAP endpoint; DTLS associations will stand between the two for bearers that
+//! ask for them. Above it stands one role, which answers [`Event`]s with commands. The rhythm is
+//! that of every machine: one mutation, then [`Transport::poll_output`] until it says
+//! [`Output::Timeout`].
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use dunlin_coap::{
+    Barrier, Config as CoapConfig, Endpoint, Event as CoapEvent, KnownObservation, RequestSettings,
+    Stats,
+};
+use dunlin_lwm2m::operation::{
+    BootstrapRequest, Operation, Register, Response, Strictness, Update, Uplink,
+};
+
+use crate::address::Address;
+use crate::event::{
+    Event, ExchangeId, Failure, NotificationId, ObservationId, ObserverId, Relation, RequestId,
+    Token, UplinkAnswer, Violation,
+};
+use crate::map::request::{
+    Interface, decode_operation, decode_uplink, encode_bootstrap_request, encode_deregister,
+    encode_operation, encode_register, encode_update,
+};
+use crate::map::response::{
+    decode_answer, encode_downlink_answer, encode_refusal, encode_uplink_answer,
+};
+use crate::now::{Instant, Now};
+use crate::peer::{Peer, PeerId, Peers};
+
+pub use dunlin_coap::Refused;
+
+/// Which side of LwM2M this machine speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// LwM2M Server and Bootstrap-Server: requests that come in are uplinks.
+    Server {
+        /// Whether deviations of Clients are tolerated and noted, or refused.
+        strictness: Strictness,
+    },
+    /// LwM2M Client: requests that come in are downlinks.
+    Client {
+        /// The alternate path under which the Objects lie (TS 1.0 §8.2.2); mostly empty.
+        root: String,
+    },
+}
+
+/// Settings of a [`Transport`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which side.
+    pub side: Side,
+    /// Settings of CoAP.
+    pub coap: CoapConfig,
+}
+
+/// What the driver, or the role on its behalf, does next.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram.
+    Transmit(Transmit),
+    /// Tell the role.
+    Event(Event),
+    /// Nothing more; wake the machine at this time, if any.
+    Timeout(Option<Instant>),
+}
+
+/// A datagram to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where to.
+    pub to: Address,
+    /// From which address of ours, where it matters.
+    pub local: Option<IpAddr>,
+    /// The bytes; give the buffer back with [`Transport::recycle`].
+    pub bytes: Vec<u8>,
+    /// The commit that must be durable before they leave; 0 for none.
+    pub barrier: Barrier,
+}
+
+/// How a request is to be carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carriage {
+    /// The commit that must be durable before the request leaves; 0 for none.
+    pub barrier: Barrier,
+    /// When to give up, whatever the state; `None` leaves it to the transmission parameters.
+    pub deadline: Option<Instant>,
+}
+
+impl Carriage {
+    fn settings(self, observe: bool) -> RequestSettings {
+        RequestSettings {
+            barrier: self.barrier,
+            deadline: self.deadline,
+            observe,
+            ..RequestSettings::default()
+        }
+    }
+}
+
+/// Datagrams on one side, operations of known peers on the other.
+#[derive(Debug)]
+pub struct Transport {
+    side: Side,
+    coap: Endpoint,
+    peers: Peers,
+    events: VecDeque<Event>,
+    /// The peer of the datagram that was handed in last, told when all it caused has been told.
+    heard: Option<PeerId>,
+    noise: u64,
+    now: Instant,
+}
+
+impl Transport {
+    /// A machine without peers. All chance it needs comes from `seed`.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        Self {
+            side: config.side,
+            coap: Endpoint::new(config.coap, seed),
+            peers: Peers::default(),
+            events: VecDeque::new(),
+            heard: None,
+            noise: 0,
+            now: Instant::ZERO,
+        }
+    }
+
+    /// A datagram came in at `local`, where the driver knows that.
+    pub fn handle_receive(
+        &mut self,
+        now: Now,
+        from: &Address,
+        local: Option<IpAddr>,
+        bytes: &[u8],
+    ) {
+        self.now = now.instant;
+        if !may_be_coap(bytes) {
+            // Not worth a place in the table of peers.
+            self.noise += 1;
+            return;
+        }
+        let peer = self.peers.heard(now.instant, from, local);
+        self.forget_surplus();
+        self.heard = self.peers.is_held(peer).then_some(peer);
+        self.coap.handle_receive(now.instant, peer, bytes);
+    }
+
+    /// The time of the last [`Output::Timeout`] has come, or any other time.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now.instant;
+        self.coap.handle_timeout(now.instant);
+        while let Some(peer) = self.peers.next_stale(now.instant) {
+            self.coap.forget_peer(now.instant, peer);
+            self.peers.remove(peer);
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Output {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Output::Event(event);
+            }
+            match self.coap.poll_output() {
+                dunlin_coap::Output::Transmit(transmit) => {
+                    if let Some(transmit) = self.addressed(transmit) {
+                        return Output::Transmit(transmit);
+                    }
+                }
+                dunlin_coap::Output::Event(event) => {
+                    if let Some(event) = self.translated(event) {
+                        return Output::Event(event);
+                    }
+                }
+                dunlin_coap::Output::Timeout(timeout) => {
+                    if let Some(peer) = self.heard.take() {
+                        return Output::Event(Event::Heard { peer });
+                    }
+                    return Output::Timeout(earlier(timeout, self.peers.next_timeout()));
+                }
+            }
+        }
+    }
+
+    /// Takes back the buffer of a [`Transmit`] that has been sent.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.coap.recycle(buffer);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        self.coap.stats()
+    }
+
+    /// Datagrams that were no CoAP at all, dropped without a trace.
+    #[must_use]
+    pub fn noise(&self) -> u64 {
+        self.noise
+    }
+
+    // Peers.
+
+    /// The peer at this address, made known if it is not: to be spoken to first, or restored.
+    pub fn peer_at(&mut self, now: Now, address: &Address, local: Option<IpAddr>) -> PeerId {
+        self.peers.heard(now.instant, address, local)
+    }
+
+    /// What is known of a peer.
+    #[must_use]
+    pub fn peer(&self, peer: PeerId) -> Option<Peer> {
+        self.peers.peer(peer)
+    }
+
+    /// How many peers are known, held or not.
+    #[must_use]
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Keeps a peer until as many calls of [`Transport::release`]. One that nobody holds is
+    /// forgotten after EXCHANGE_LIFETIME of silence.
+    pub fn hold(&mut self, peer: PeerId) {
+        self.peers.hold(peer);
+    }
+
+    /// Undoes one [`Transport::hold`].
+    pub fn release(&mut self, peer: PeerId) {
+        self.peers.release(self.now, peer);
+    }
+
+    /// Forgets a peer at once, with all that is under way with it.
+    pub fn forget(&mut self, now: Now, peer: PeerId) {
+        self.coap.forget_peer(now.instant, peer);
+        self.peers.remove(peer);
+    }
+
+    /// `peer` has moved to where `seen_as` was heard: datagrams from there are its own from now
+    /// on, and answers go there. What is under way with `seen_as` still ends under that name.
+    pub fn move_peer(&mut self, peer: PeerId, seen_as: PeerId) {
+        self.peers.move_to(peer, seen_as);
+    }
+
+    // Server side: uplinks and their answers.
+
+    /// Answers an uplink, once commit number `barrier` is durable.
+    ///
+    /// # Errors
+    ///
+    /// The exchange is not open.
+    pub fn answer_uplink(
+        &mut self,
+        now: Now,
+        exchange: ExchangeId,
+        answer: &UplinkAnswer,
+        barrier: Barrier,
+    ) -> Result<(), Refused> {
+        self.coap
+            .respond(now.instant, exchange, encode_uplink_answer(answer), barrier)
+    }
+
+    // Server side: downlinks and observations.
+
+    /// Asks a Client whose Objects lie under `root`. Ends in [`Event::Answered`] or
+    /// [`Event::Failed`]. A [`Operation::CancelObservation`] sent this way cancels by path alone;
+    /// [`Transport::cancel_by_observe`] uses the token, as RFC 7641 §3.6 wants.
+    ///
+    /// # Errors
+    ///
+    /// Too much is under way.
+    pub fn request(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        root: &str,
+        operation: &Operation,
+        carriage: Carriage,
+    ) -> Result<RequestId, Refused> {
+        let observe = matches!(operation, Operation::Observe { .. });
+        let mut request = encode_operation(operation, root);
+        if matches!(operation, Operation::CancelObservation { .. }) {
+            request
+                .options
+                .push_uint(dunlin_coap::OptionNumber::OBSERVE, 1);
+        }
+        self.coap
+            .request(now.instant, peer, request, carriage.settings(observe))
+    }
+
+    /// Ends a request of ours; [`Failure::Cancelled`] follows.
+    ///
+    /// # Errors
+    ///
+    /// It is not under way.
+    pub fn cancel_request(&mut self, now: Now, request: RequestId) -> Result<(), Refused> {
+        self.coap.cancel(now.instant, request)
+    }
+
+    /// Acknowledges a notification, once commit number `barrier` is durable.
+    ///
+    /// # Errors
+    ///
+    /// The exchange is not open.
+    pub fn acknowledge(
+        &mut self,
+        now: Now,
+        exchange: ExchangeId,
+        barrier: Barrier,
+    ) -> Result<(), Refused> {
+        self.coap.acknowledge(now.instant, exchange, barrier)
+    }
+
+    /// Leaves a notification unanswered: the peer sends it again. What a Server does whose store
+    /// is full.
+    ///
+    /// # Errors
+    ///
+    /// The exchange is not open.
+    pub fn ignore(&mut self, now: Now, exchange: ExchangeId) -> Result<(), Refused> {
+        self.coap.ignore(now.instant, exchange)
+    }
+
+    /// Rejects a notification: the peer forgets that we observe (RFC 7641 §3.6).
+    ///
+    /// # Errors
+    ///
+    /// The exchange is not open.
+    pub fn reject(&mut self, now: Now, exchange: ExchangeId) -> Result<(), Refused> {
+        self.coap.reject(now.instant, exchange)
+    }
+
+    /// Takes up an observation of before a restart: of `operation` (an Observe), by its token.
+    ///
+    /// # Errors
+    ///
+    /// Too many observations.
+    pub fn restore_observation(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        root: &str,
+        operation: &Operation,
+        token: Token,
+        sequence: Option<u32>,
+    ) -> Result<ObservationId, Refused> {
+        self.coap.restore_observation(KnownObservation {
+            peer,
+            token,
+            request: encode_operation(operation, root),
+            last: sequence.map(|sequence| (sequence, now.instant)),
+        })
+    }
+
+    /// Cancels an observation the quiet way: its next notification is rejected (TS 1.0 §5.5.3).
+    ///
+    /// # Errors
+    ///
+    /// The observation is not known.
+    pub fn cancel_by_reset(&mut self, observation: ObservationId) -> Result<(), Refused> {
+        self.coap.cancel_by_reset(observation)
+    }
+
+    /// Cancels an observation by asking: GET with Observe 1 and its token (TS 1.0 §5.5.3).
+    ///
+    /// # Errors
+    ///
+    /// The observation is not known, or too much is under way.
+    pub fn cancel_by_observe(
+        &mut self,
+        now: Now,
+        observation: ObservationId,
+        carriage: Carriage,
+    ) -> Result<RequestId, Refused> {
+        self.coap
+            .cancel_by_request(now.instant, observation, carriage.settings(false))
+    }
+
+    /// Asks a peer whether it is there; ends in [`Event::Pinged`].
+    ///
+    /// # Errors
+    ///
+    /// Too much is under way.
+    pub fn ping(&mut self, now: Now, peer: PeerId) -> Result<(), Refused> {
+        self.coap.ping(now.instant, peer).map(drop)
+    }
+
+    // Client side: uplinks.
+
+    /// Registers; ends in [`Event::Answered`] with the location, or [`Event::Failed`].
+    ///
+    /// # Errors
+    ///
+    /// Too much is under way.
+    pub fn register(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        register: &Register,
+        carriage: Carriage,
+    ) -> Result<RequestId, Refused> {
+        self.coap.request(
+            now.instant,
+            peer,
+            encode_register(register),
+            carriage.settings(false),
+        )
+    }
+
+    /// Updates the registration at `location`, the segments that the Server gave.
+    ///
+    /// # Errors
+    ///
+    /// Too much is under way.
+    pub fn update(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        location: &[String],
+        update: &Update,
+        carriage: Carriage,
+    ) -> Result<RequestId, Refused> {
+        let request = encode_update(location, update);
+        self.coap
+            .request(now.instant, peer, request, carriage.settings(false))
+    }
+
+    /// De-registers from `location`.
+    ///
+    /// # Errors
+    ///
+    /// Too much is under way.
+    pub fn deregister(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        location: &[String],
+        carriage: Carriage,
+    ) -> Result<RequestId, Refused> {
+        let request = encode_deregister(location);
+        self.coap
+            .request(now.instant, peer, request, carriage.settings(false))
+    }
+
+    /// Asks the Bootstrap-Server for configuration.
+    ///
+    /// # Errors
+    ///
+    /// Too much is under way.
+    pub fn bootstrap_request(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        asked: &BootstrapRequest,
+        carriage: Carriage,
+    ) -> Result<RequestId, Refused> {
+        let request = encode_bootstrap_request(asked);
+        self.coap
+            .request(now.instant, peer, request, carriage.settings(false))
+    }
+
+    // Client side: downlinks and notifications.
+
+    /// From now on this peer speaks on that interface: what it asks is read as such.
+    pub fn use_interface(&mut self, peer: PeerId, interface: Interface) {
+        self.peers.use_interface(peer, interface);
+    }
+
+    /// Answers a downlink.
+    ///
+    /// # Errors
+    ///
+    /// The exchange is not open.
+    pub fn answer_downlink(
+        &mut self,
+        now: Now,
+        exchange: ExchangeId,
+        answer: Response,
+        barrier: Barrier,
+    ) -> Result<(), Refused> {
+        self.coap.respond(
+            now.instant,
+            exchange,
+            encode_downlink_answer(answer),
+            barrier,
+        )
+    }
+
+    /// Answers an Observe and takes the asker as an observer.
+    ///
+    /// # Errors
+    ///
+    /// The exchange is not open or not an Observe, the answer is an error, or the peer has too many
+    /// observers; then a plain [`Transport::answer_downlink`] is still possible.
+    pub fn answer_observe(
+        &mut self,
+        now: Now,
+        exchange: ExchangeId,
+        answer: Response,
+        barrier: Barrier,
+    ) -> Result<ObserverId, Refused> {
+        self.coap.respond_observed(
+            now.instant,
+            exchange,
+            encode_downlink_answer(answer),
+            barrier,
+        )
+    }
+
+    /// Leaves a downlink unanswered, as a Client must that is not to hear this Server now.
+    ///
+    /// # Errors
+    ///
+    /// The exchange is not open.
+    pub fn ignore_downlink(&mut self, now: Now, exchange: ExchangeId) -> Result<(), Refused> {
+        self.coap.ignore(now.instant, exchange)
+    }
+
+    /// Notifies an observer.
+    ///
+    /// # Errors
+    ///
+    /// The observer is gone, or too many notifications wait.
+    pub fn notify(
+        &mut self,
+        now: Now,
+        observer: ObserverId,
+        answer: Response,
+        confirmable: bool,
+        barrier: Barrier,
+    ) -> Result<NotificationId, Refused> {
+        let response = encode_downlink_answer(answer);
+        self.coap
+            .notify(now.instant, observer, response, confirmable, barrier)
+    }
+
+    /// Forgets an observer without telling it.
+    ///
+    /// # Errors
+    ///
+    /// It is not known.
+    pub fn remove_observer(&mut self, observer: ObserverId) -> Result<(), Refused> {
+        self.coap.remove_observer(observer)
+    }
+
+    // Private.
+
+    fn forget_surplus(&mut self) {
+        while let Some(peer) = self.peers.surplus() {
+            self.coap.forget_peer(self.now, peer);
+            self.peers.remove(peer);
+        }
+    }
+
+    fn addressed(&self, transmit: dunlin_coap::Transmit) -> Option<Transmit> {
+        let (to, local) = self.peers.route(transmit.peer)?;
+        Some(Transmit {
+            to,
+            local,
+            bytes: transmit.bytes,
+            barrier: transmit.barrier,
+        })
+    }
+
+    fn translated(&mut self, event: CoapEvent) -> Option<Event> {
+        Some(match event {
+            CoapEvent::Request {
+                exchange,
+                peer,
+                confirmable,
+                token,
+                request,
+            } => {
+                return self.asked(exchange, peer, confirmable, token, &request);
+            }
+            CoapEvent::Acknowledged { request, peer } => Event::Acknowledged { request, peer },
+            CoapEvent::Response {
+                request,
+                peer,
+                observation,
+                token,
+                response,
+            } => {
+                let relation = observation.map(|id| (id, token));
+                Event::Answered {
+                    request,
+                    peer,
+                    answer: decode_answer(response, relation),
+                }
+            }
+            CoapEvent::Failed {
+                request,
+                peer,
+                failure,
+            } => Event::Failed {
+                request,
+                peer,
+                failure: failed(failure),
+            },
+            CoapEvent::Notification {
+                exchange,
+                observation,
+                peer,
+                token,
+                sequence,
+                fresh,
+                confirmable,
+                response,
+            } => Event::Notified {
+                peer,
+                relation: Relation {
+                    id: observation,
+                    token,
+                },
+                exchange,
+                sequence,
+                fresh,
+                confirmable,
+                answer: decode_answer(response, None),
+            },
+            CoapEvent::UnknownNotification {
+                exchange,
+                peer,
+                token,
+                sequence,
+                confirmable,
+                response,
+            } => Event::StrayNotification {
+                peer,
+                token,
+                exchange,
+                sequence,
+                confirmable,
+                answer: decode_answer(response, None),
+            },
+            CoapEvent::ObservationEnded {
+                observation,
+                peer,
+                token,
+                reason,
+            } => Event::ObservationEnded {
+                peer,
+                relation: Relation {
+                    id: observation,
+                    token,
+                },
+                reason,
+            },
+            CoapEvent::NotificationAcknowledged {
+                notification,
+                observer,
+            } => Event::NotificationDelivered {
+                notification,
+                observer,
+            },
+            CoapEvent::NotificationTimedOut {
+                notification,
+                observer,
+            } => Event::NotificationLost {
+                notification,
+                observer,
+            },
+            CoapEvent::ObserverGone {
+                observer,
+                peer,
+                reason,
+            } => Event::ObserverGone {
+                observer,
+                peer,
+                reason,
+            },
+            CoapEvent::Pong { peer, .. } => Event::Pinged { peer, alive: true },
+            CoapEvent::PingTimedOut { peer, .. } => Event::Pinged { peer, alive: false },
+            // The peer has its answer or asks again; no role acts on it.
+            _ => return None,
+        })
+    }
+
+    fn asked(
+        &mut self,
+        exchange: ExchangeId,
+        peer: PeerId,
+        confirmable: bool,
+        token: Token,
+        request: &dunlin_coap::Request,
+    ) -> Option<Event> {
+        let read = match &self.side {
+            Side::Server { strictness } => decode_uplink(request, *strictness)
+                .and_then(|uplink| check_confirmable(uplink, confirmable, *strictness))
+                .map(|uplink| Event::Uplink {
+                    peer,
+                    exchange,
+                    uplink: Box::new(uplink),
+                }),
+            Side::Client { root } => decode_operation(request, self.peers.interface(peer), root)
+                .map(|operation| Event::Downlink {
+                    peer,
+                    exchange,
+                    operation: Box::new(operation),
+                    token,
+                }),
+        };
+        match read {
+            Ok(event) => Some(event),
+            Err(violation) => {
+                let refusal = encode_refusal(violation.code, &violation.what, None);
+                // An exchange that has ended meanwhile needs no answer.
+                let _ = self.coap.respond(self.now, exchange, refusal, 0);
+                let (address, _) = self.peers.route(peer)?;
+                Some(Event::Violated {
+                    peer,
+                    address,
+                    violation,
+                })
+            }
+        }
+    }
+}
+
+/// Every LwM2M request is Confirmable (TS 1.0 §8.2): a Register that is not would be answered into
+/// the blue, and its answer be lost unnoticed.
+fn check_confirmable(
+    uplink: Uplink,
+    confirmable: bool,
+    strictness: Strictness,
+) -> Result<Uplink, Violation> {
+    if confirmable || strictness == Strictness::Lenient && !matches!(uplink, Uplink::Register(_)) {
+        return Ok(uplink);
+    }
+    Err(Violation {
+        code: dunlin_lwm2m::operation::ResponseCode::BadRequest,
+        what: "requests of LwM2M are Confirmable messages".into(),
+    })
+}
+
+/// CoAP's version 1 with a whole header: enough to tell it from noise and from DTLS records.
+fn may_be_coap(bytes: &[u8]) -> bool {
+    bytes.len() >= 4 && bytes[0] >> 6 == 1
+}
+
+fn failed(failure: dunlin_coap::Failure) -> Failure {
+    match failure {
+        dunlin_coap::Failure::Timeout
+        | dunlin_coap::Failure::NoResponse
+        | dunlin_coap::Failure::Deadline => Failure::TimedOut,
+        dunlin_coap::Failure::Reset => Failure::Reset,
+        dunlin_coap::Failure::TooLarge => Failure::TooLarge,
+        dunlin_coap::Failure::Changed => Failure::Changed,
+        dunlin_coap::Failure::Cancelled | dunlin_coap::Failure::Forgotten => Failure::Cancelled,
+        _ => Failure::Unintelligible,
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
