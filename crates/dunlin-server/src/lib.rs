@@ -1,1 +1,38 @@
 //! The LwM2M Server and the Bootstrap-Server, as machines without IO.
+//!
+//! One [`Server`] is one shard: it owns some virtual shards, all registrations in them, and what is
+//! observed and asked there. Datagrams, answers of the node and commands of operators go in; out
+//! come, in this order, durable facts ([`Commit`]), datagrams, and news ([`Output`]).
+//!
+//! ```text
+//! server        the machine: feeds the parts, applies what they say
+//! registration  the book of Clients          presence      awake, asleep, overdue
+//! downlink      commands into operations     queue         who waits for whom
+//! observation   what we asked to be told     model         a Client's definitions
+//! change        the durable facts            event         the news
+//! ```
+#![allow(dead_code)] // The machine that uses these words lands next.
+
+pub mod change;
+pub mod command;
+pub mod config;
+mod effects;
+pub mod event;
+mod id;
+mod need;
+mod server;
+pub mod view;
+
+pub use change::{Change, Snapshot};
+pub use command::{Command, Outcome, Refused, RequestTicket, RequestView, Settings};
+pub use config::ServerConfig;
+pub use effects::{Commit, Output, Transmit};
+pub use event::{Event, EventKind, LiveEvent, Presence};
+pub use id::{
+    ID_CHARACTERS, NoId, RegistrationId, RequestId, VIRTUAL_SHARDS, VirtualShard, VirtualShards,
+};
+pub use need::{Answer, Need, NeedId, Verdict};
+pub use server::Server;
+pub use view::{
+    ClientCursor, ClientFilter, ClientPage, ClientView, ListedClient, ObservationView, Stats,
+};
