@@ -21,12 +21,14 @@ extern crate alloc;
 
 pub mod attribute;
 mod content_format;
+pub mod definition;
 mod deviation;
 mod id;
 pub mod link;
 mod node;
 pub mod operation;
 mod path;
+mod registry;
 mod value;
 mod version;
 
@@ -38,5 +40,6 @@ pub use id::{
 };
 pub use node::{Instance, Node, Object, Resource, ResourceValue, Timed, Timestamp};
 pub use path::{Level, Path, PathError};
+pub use registry::{Model, Registry, Types};
 pub use value::{ObjectLink, Value, ValueType};
 pub use version::{LwM2mVersion, ObjectVersion, VersionError};
