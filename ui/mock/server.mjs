@@ -1,0 +1,263 @@
+// A stand-in for the dunlin server: `node mock/server.mjs [--port 8090] [--token SECRET] [--turn MS] [--clients 0]`.
+// It serves the built UI and the part of /api/v1 that the UI uses, from memory, so that the UI can be developed and
+// photographed without the Rust server. It imitates answers, not protocol: values are kept as they are written.
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { definitions, } from './definitions.mjs';
+import { clients, definition, fresh, listen, log, notify, readNode, run, tell, view } from './world.mjs';
+
+const flag = (name, otherwise) => {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? otherwise : process.argv[at + 1];
+};
+const port = Number(flag('port', 8090));
+const token = flag('token', '');
+const assets = new URL('../../crates/dunlin-api/assets/', import.meta.url);
+const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
+if (flag('clients', '') === '0') clients.length = 0;
+
+class Problem extends Error {
+  constructor(status, code, title, detail, coap) {
+    super(title);
+    this.body = { type: `https://dunlin.invalid/errors/${code}`, title, status, code, detail, ...(coap ? { coap } : {}) };
+  }
+}
+const send = (res, status, body, headers = {}) => {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  res.writeHead(status, { 'content-type': status >= 400 ? 'application/problem+json' : 'application/json', 'cache-control': 'no-store', ...headers });
+  res.end(text);
+};
+const readBody = async (req) => {
+  let text = '';
+  for await (const chunk of req) text += chunk;
+  if (!text) return {};
+  try {
+    return JSON.parse(text);
+  } catch (e) {
+    throw new Problem(400, 'body_malformed', 'The body is not JSON', e.message);
+  }
+};
+const findClient = (segment) => {
+  const name = segment.startsWith('~') ? Buffer.from(segment.slice(1), 'base64url').toString() : decodeURIComponent(segment);
+  const client = clients.find((c) => c.endpoint === name);
+  if (!client) throw new Problem(404, 'client_unknown', 'No such Client', `No Client named "${name}" is registered.`);
+  return client;
+};
+
+// ---- operations, as data first so that they can wait in a queue ----
+
+const words = (request) => ({ id: request.id, endpoint: request.endpoint, operation: request.operation, path: request.path, state: request.state, created_at: request.created_at, expires_at: request.expires_at, ended_at: request.ended_at ?? null, outcome: request.outcome ?? null });
+
+function perform(c, operation, path, body) {
+  const [o, i, r] = path;
+  const d = definition(o)?.resources.find((x) => x.id === r);
+  const missing = () => new Problem(404, 'path_not_found', 'The Client has nothing at this path', `/${path.join('/')} does not exist on ${c.endpoint}.`, '4.04');
+  const notAllowed = (what) => new Problem(405, 'method_not_allowed', 'The Client does not allow this', `${what} is not possible on /${path.join('/')}.`, '4.05');
+  switch (operation) {
+    case 'read': {
+      if (d && !d.operations.includes('R')) throw notAllowed('Read');
+      const node = readNode(c, path);
+      if (!node) throw missing();
+      return { status: 200, coap: '2.05', body: { path: `/${path.join('/')}`, at: new Date().toISOString(), node } };
+    }
+    case 'write': {
+      if (d && !d.operations.includes('W')) throw notAllowed('Write');
+      if (!c.tree[o]?.[i]) throw missing();
+      if (d?.range && d.type === 'integer') {
+        const [low, high] = d.range.split('..').map(Number);
+        if (body.value < low || body.value > high) throw new Problem(400, 'client_bad_request', 'The Client calls the request bad', `${body.value} is outside ${d.range}.`, '4.00');
+      }
+      for (const one of body.resources ?? [{ id: r, ...body }]) c.tree[o][i][one.id] = one.values ?? one.value;
+      if (c.observed.includes(path.join('/'))) setTimeout(notify, 150, c, path.join('/'));
+      return { status: 204, coap: '2.04' };
+    }
+    case 'execute':
+      if (!d?.operations.includes('E')) throw notAllowed('Execute');
+      if (r === 5605) Object.assign(c.tree[o][i], { 5601: c.tree[o][i][5700], 5602: c.tree[o][i][5700] });
+      return { status: 204, coap: '2.04' };
+    case 'create': {
+      if (!definition(o)?.multiple) throw notAllowed('Create');
+      const instances = (c.tree[o] ??= {});
+      const id = body.id ?? Math.max(-1, ...Object.keys(instances).map(Number)) + 1;
+      if (instances[id]) throw new Problem(400, 'client_bad_request', 'The Client calls the request bad', `/${o}/${id} exists already.`, '4.00');
+      instances[id] = Object.fromEntries((body.resources ?? []).map((x) => [x.id, x.values ?? x.value]));
+      c.updated_at = Date.now();
+      tell('updated', { endpoint: c.endpoint, changed: ['objects'], objects: view(c).objects });
+      return { status: 201, coap: '2.01', body: { path: `/${o}/${id}` } };
+    }
+    case 'delete':
+      if (o <= 3) throw notAllowed('Delete');
+      if (!c.tree[o]?.[i]) throw missing();
+      delete c.tree[o][i];
+      tell('updated', { endpoint: c.endpoint, changed: ['objects'], objects: view(c).objects });
+      return { status: 204, coap: '2.02' };
+    case 'discover': {
+      const links = [];
+      const attributes = (p) => c.attributes[p] ?? {};
+      const walk = (p) => links.push({ path: `/${p}`, attributes: attributes(p) });
+      if (r !== undefined) walk(`${o}/${i}/${r}`);
+      else if (i !== undefined) {
+        walk(`${o}/${i}`);
+        for (const rid of Object.keys(c.tree[o]?.[i] ?? {})) walk(`${o}/${i}/${rid}`);
+      } else {
+        walk(`${o}`);
+        for (const iid of Object.keys(c.tree[o] ?? {})) walk(`${o}/${iid}`);
+      }
+      return { status: 200, coap: '2.05', body: { path: `/${path.join('/')}`, links } };
+    }
+    case 'write_attributes':
+      c.attributes[path.join('/')] = { ...c.attributes[path.join('/')], ...body };
+      for (const [k, v] of Object.entries(c.attributes[path.join('/')])) if (v === '') delete c.attributes[path.join('/')][k];
+      return { status: 204, coap: '2.04' };
+    case 'observe': {
+      const node = readNode(c, path);
+      if (!node) throw missing();
+      if (!c.observed.includes(path.join('/'))) c.observed.push(path.join('/'));
+      c.lastValues[path.join('/')] = { at: new Date().toISOString(), node };
+      return { status: 200, coap: '2.05', body: { path: `/${path.join('/')}`, at: new Date().toISOString(), node } };
+    }
+    case 'cancel_observation':
+      c.observed = c.observed.filter((p) => p !== path.join('/'));
+      return { status: 204, coap: '2.05' };
+  }
+}
+
+function end(c, request) {
+  request.ended_at = new Date().toISOString();
+  try {
+    const done = perform(c, request.operation, request.parts, request.body);
+    Object.assign(request, { state: 'completed', outcome: { coap: done.coap, ...(done.body?.node ? { node: done.body.node } : {}) } });
+  } catch (problem) {
+    if (!problem.body) throw problem;
+    Object.assign(request, { state: 'failed', outcome: problem.body });
+  }
+  tell('completed', { endpoint: c.endpoint, path: request.path, request: words(request) });
+}
+/** A Client woke: one request after the other, as queue mode hands them out. */
+function settle(c) {
+  const next = c.requests.find((x) => x.state === 'queued');
+  if (!next || c.presence !== 'awake') return;
+  next.state = 'sent';
+  setTimeout(() => {
+    if (next.state === 'sent') end(c, next);
+    settle(c);
+  }, 700);
+}
+
+function submit(res, c, operation, parts, body, query) {
+  const now = Date.now();
+  if (c.presence === 'overdue') throw new Problem(504, 'client_timeout', 'The Client did not answer', 'Four transmissions in 2 s, no answer. It is overdue since its registration should have been refreshed.');
+  if (c.presence === 'asleep' || query.get('wait') === '0') {
+    const request = { id: fresh(12).toLowerCase(), endpoint: c.endpoint, operation, path: `/${parts.join('/')}`, parts, body, state: 'queued', created_at: new Date(now).toISOString(), expires_at: new Date(now + 3.6e6).toISOString() };
+    c.requests.push(request);
+    if (c.presence === 'awake') setTimeout(settle, 1200, c);
+    return send(res, 202, { request: words(request) }, { location: `/api/v1/requests/${request.id}` });
+  }
+  const done = perform(c, operation, parts, body);
+  c.lastAt = now;
+  setTimeout(() => send(res, done.status, done.status === 204 ? undefined : done.body, { 'dunlin-coap': done.coap }), 60 + Math.random() * 120);
+}
+
+// ---- routes ----
+
+function events(req, res, query) {
+  const wanted = query.get('types')?.split(',').filter(Boolean);
+  const endpoint = query.get('endpoint');
+  const matches = (e) => (!wanted || wanted.includes(e.type)) && (!endpoint || e.data.endpoint === endpoint);
+  const write = (e) => matches(e) && res.write(`${e.position ? `id: ${e.position}\n` : ''}event: ${e.type}\ndata: ${JSON.stringify(e.data)}\n\n`);
+  res.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  res.write(': hello\n\n');
+  const after = req.headers['last-event-id'] ?? query.get('after');
+  if (after) {
+    const number = after === 'start' ? 0 : Number(after.slice(1).split('.')[0]);
+    if (after !== 'start' && log.length && number < log[0].number - 1) res.write(`event: gap\ndata: ${JSON.stringify({ after, at: new Date().toISOString() })}\n\n`);
+    for (const e of log) if (e.number > number) write(e);
+  }
+  const beat = setInterval(() => res.write(': beat\n\n'), 10000);
+  const stop = listen(write);
+  req.on('close', () => (stop(), clearInterval(beat)));
+}
+
+async function api(req, res, url) {
+  const query = url.searchParams;
+  if (token && req.headers.authorization !== `Bearer ${token}`) throw new Problem(401, 'token_required', 'A token is needed', 'Send a token: Authorization: Bearer …');
+  if (req.method !== 'GET' && !req.headers['content-type']?.startsWith('application/json')) throw new Problem(415, 'content_type', 'Mutating requests need Content-Type: application/json');
+  const parts = url.pathname.slice('/api/v1/'.length).split('/');
+  const body = req.method === 'GET' ? {} : await readBody(req);
+
+  if (parts[0] === 'events') return events(req, res, query);
+  if (parts[0] === 'objects') {
+    if (parts.length === 1) return send(res, 200, { objects: definitions.map(({ resources, ...rest }) => rest) });
+    const d = definition(Number(parts[1]));
+    if (!d) throw new Problem(404, 'object_unknown', 'No such definition', `Object ${parts[1]} has no definition here.`);
+    return send(res, 200, d);
+  }
+  if (parts[0] === 'requests') {
+    const all = clients.flatMap((c) => c.requests.map((r) => [c, r]));
+    if (!parts[1]) return send(res, 200, { requests: all.map(([, r]) => words(r)), next: null });
+    const found = all.find(([, r]) => r.id === parts[1]);
+    if (!found) throw new Problem(404, 'request_unknown', 'No such request');
+    if (req.method !== 'DELETE') return send(res, 200, words(found[1]));
+    if (found[1].state !== 'queued') throw new Problem(409, 'request_not_waiting', 'The request waits no longer', `Its state is ${found[1].state}.`);
+    Object.assign(found[1], { state: 'cancelled', ended_at: new Date().toISOString() });
+    tell('completed', { endpoint: found[0].endpoint, path: found[1].path, request: words(found[1]) });
+    return send(res, 204);
+  }
+  if (parts[0] !== 'clients') throw new Problem(404, 'not_found', 'Nothing here');
+  if (parts.length === 1) {
+    const q = (query.get('q') ?? '').toLowerCase();
+    const limit = Number(query.get('limit') ?? 50);
+    const from = Number(query.get('cursor') ?? 0);
+    const found = query.get('registered') === 'false' ? [] : clients.filter((c) => !q || c.endpoint.toLowerCase().includes(q) || c.address.includes(q)).sort((a, b) => (a.endpoint < b.endpoint ? -1 : 1));
+    return send(res, 200, { clients: found.slice(from, from + limit).map(view), next: from + limit < found.length ? String(from + limit) : null });
+  }
+  const c = findClient(parts[1]);
+  const rest = parts.slice(2);
+  if (!rest.length) {
+    if (req.method === 'GET') return send(res, 200, view(c));
+    clients.splice(clients.indexOf(c), 1);
+    tell('deregistered', { endpoint: c.endpoint, reason: 'forgotten by the operator' });
+    return send(res, 204);
+  }
+  if (rest[0] === 'observations') return send(res, 200, { observations: c.observed.map((p) => ({ path: `/${p}`, ...(c.lastValues[p] ?? { at: null, node: null }) })) });
+  if (rest[0] === 'requests') return send(res, 200, { requests: c.requests.map(words) });
+
+  const action = Number.isNaN(Number(rest.at(-1))) ? rest.pop() : null;
+  const path = rest.map(Number);
+  if (path.some(Number.isNaN)) throw new Problem(404, 'not_found', 'Nothing here');
+  const operation =
+    action === 'discover' ? 'discover'
+    : action === 'attributes' ? 'write_attributes'
+    : action === 'observe' ? (req.method === 'DELETE' ? 'cancel_observation' : 'observe')
+    : { GET: 'read', PUT: 'write', PATCH: 'write', DELETE: 'delete', POST: path.length === 1 ? 'create' : 'execute' }[req.method];
+  if (operation === 'read' && query.get('cached') === 'true') {
+    const node = readNode(c, path);
+    if (!node || c.neverRead) throw new Problem(404, 'value_unknown', 'No value is known', `Nothing has been read at /${path.join('/')} yet.`);
+    return send(res, 200, { path: `/${path.join('/')}`, at: new Date(c.lastAt).toISOString(), node });
+  }
+  submit(res, c, operation, path, operation === 'write_attributes' ? Object.fromEntries([...query].filter(([k]) => !['wait', 'timeout_s'].includes(k))) : body, query);
+}
+
+createServer(async (req, res) => {
+  const url = new URL(req.url, 'http://127.0.0.1');
+  try {
+    if (url.pathname.startsWith('/api/v1/')) return await api(req, res, url);
+    const name = url.pathname === '/' ? 'index.html' : url.pathname.slice(1);
+    const file = fileURLToPath(new URL(name, assets));
+    if (!file.startsWith(fileURLToPath(assets))) return send(res, 404, {});
+    const bytes = await readFile(file);
+    res.writeHead(200, { 'content-type': types[name.split('.').pop()] ?? 'application/octet-stream' });
+    res.end(bytes);
+  } catch (error) {
+    if (error.body) send(res, error.body.status, error.body);
+    else if (error.code === 'ENOENT') send(res, 404, {});
+    else {
+      console.error(error);
+      send(res, 500, new Problem(500, 'internal', 'The mock failed', String(error)).body);
+    }
+  }
+}).listen(port, '127.0.0.1', () => console.log(`mock on http://127.0.0.1:${port}/`));
+run(settle, Number(flag('turn', 1000)));
+// Never outlives its purpose: a forgotten mock ends by itself.
+setTimeout(() => process.exit(0), Number(flag('minutes', 240)) * 60e3).unref();

@@ -1,0 +1,192 @@
+// The one event stream of this page: /api/v1/events, read with fetch so that a token can be sent with it.
+//
+// 1. connect, with the position of the last event seen, so that nothing is missed;
+// 2. hand events on in batches (a busy fleet must not redraw the page for each of them);
+// 3. when the connection ends, say so, try again with growing pauses, and say what was caught up;
+// 4. when nobody looks for a while, let go of the connection and resume when somebody does.
+import { apiBase } from './api';
+import { clock } from './clock.svelte';
+import { session } from './session.svelte';
+import type { EventData } from './types';
+
+export interface FeedEvent {
+  key: number;
+  type: string;
+  at: number;
+  data: EventData;
+}
+
+/** Events kept for the feed and the charts; older ones are in the server's log. */
+export const FEED_MAX = 3000;
+/** Batches leave this far apart: five redraws a second look live and cost little. */
+const BATCH_MS = 200;
+const RETRY_FIRST_MS = 1000;
+const RETRY_MAX_MS = 15000;
+/** The server sends at least a comment more often than this; silence means a dead connection. */
+const SILENCE_MAX_MS = 60000;
+/** A tab in the background keeps its stream for this long (browsers allow six connections to one host). */
+const HIDDEN_MAX_MS = 60000;
+const sessionKey = 'dunlin.feed-start';
+
+type Listener = (batch: FeedEvent[]) => void;
+
+class Stream {
+  status = $state<'connecting' | 'live' | 'lost' | 'resting'>('connecting');
+  lostAt = $state(0);
+  retryAt = $state(0);
+  /** What the last reconnection brought, until read. */
+  note = $state('');
+  /** Oldest first. */
+  events = $state.raw<FeedEvent[]>([]);
+
+  #listeners = new Set<Listener>();
+  #pending: FeedEvent[] = [];
+  #marks: { key: number; id: string }[] = [];
+  #key = 0;
+  #lastId: string | null = sessionStorage.getItem(sessionKey);
+  #abort: AbortController | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #hidden: ReturnType<typeof setTimeout> | undefined;
+  #pause = RETRY_FIRST_MS;
+  #caughtUp = 0;
+  #gap = false;
+  #resumedAt = 0;
+
+  start() {
+    setInterval(() => this.#flush(), BATCH_MS);
+    document.addEventListener('visibilitychange', () => {
+      clearTimeout(this.#hidden);
+      if (document.hidden) this.#hidden = setTimeout(() => this.#rest(), HIDDEN_MAX_MS);
+      else if (this.status === 'resting') this.connect();
+    });
+    this.connect();
+  }
+
+  /** Calls back with every batch until the returned function is called. */
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  connect() {
+    clearTimeout(this.#retry);
+    this.#abort?.abort();
+    const abort = (this.#abort = new AbortController());
+    if (this.status === 'resting') this.status = 'connecting';
+    this.#run(abort).then(
+      () => this.#lost(abort),
+      () => this.#lost(abort),
+    );
+  }
+
+  #rest() {
+    this.status = 'resting';
+    clearTimeout(this.#retry);
+    this.#abort?.abort();
+    this.#abort = null;
+  }
+
+  async #run(abort: AbortController) {
+    const headers: Record<string, string> = { accept: 'text/event-stream' };
+    if (session.token) headers['authorization'] = `Bearer ${session.token}`;
+    if (this.#lastId) headers['last-event-id'] = this.#lastId;
+    const response = await fetch(new URL('events', apiBase), { headers, signal: abort.signal, cache: 'no-store' });
+    if (response.status === 401) return session.refused();
+    if (!response.ok || !response.body) {
+      // A position that the server cannot read any more must not keep us out for ever.
+      if (response.status === 400) this.#lastId = null;
+      return;
+    }
+    clock.adjust(response.headers.get('date'));
+    this.#welcome();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let silence: ReturnType<typeof setTimeout> | undefined;
+    let rest = '';
+    try {
+      for (;;) {
+        silence = setTimeout(() => abort.abort(), SILENCE_MAX_MS);
+        const { value, done } = await reader.read();
+        clearTimeout(silence);
+        if (done) return;
+        const blocks = (rest + value.replaceAll('\r', '')).split('\n\n');
+        rest = blocks.pop() ?? '';
+        for (const block of blocks) this.#take(block);
+      }
+    } finally {
+      clearTimeout(silence);
+    }
+  }
+
+  #welcome() {
+    this.#resumedAt = this.lostAt ? clock.read() : 0;
+    this.#caughtUp = 0;
+    this.#gap = false;
+    this.#pause = RETRY_FIRST_MS;
+    this.status = 'live';
+    if (!this.lostAt) return;
+    const away = clock.read() - this.lostAt;
+    this.lostAt = 0;
+    // What was missed comes at once; a moment later it can be counted.
+    setTimeout(() => {
+      const seconds = Math.max(1, Math.round(away / 1000));
+      const events = this.#caughtUp === 0 ? 'Nothing happened meanwhile' : this.#caughtUp === 1 ? 'One event caught up, none missed' : `${this.#caughtUp} events caught up, none missed`;
+      this.note = `Connected again after ${seconds}\u202fs. ` + (this.#gap ? 'Some events in between are older than the server keeps; they are gone from the log.' : `${events}.`);
+    }, 1200);
+  }
+
+  #take(block: string) {
+    let id: string | null = null;
+    let type = 'message';
+    const data: string[] = [];
+    for (const line of block.split('\n')) {
+      const colon = line.indexOf(':');
+      if (colon === 0 || line === '') continue;
+      const field = colon < 0 ? line : line.slice(0, colon);
+      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      if (field === 'id') id = value;
+      else if (field === 'event') type = value;
+      else if (field === 'data') data.push(value);
+    }
+    if (!data.length) return;
+    let parsed: EventData;
+    try {
+      parsed = JSON.parse(data.join('\n')) as EventData;
+    } catch {
+      return;
+    }
+    const at = parsed.at ? Date.parse(parsed.at) : clock.read();
+    const event = { key: ++this.#key, type, at, data: parsed };
+    if (id) {
+      this.#lastId = id;
+      this.#marks.push({ key: event.key, id });
+    }
+    if (type === 'gap') this.#gap = true;
+    if (this.#resumedAt && at < this.#resumedAt) this.#caughtUp++;
+    this.#pending.push(event);
+  }
+
+  #flush() {
+    if (!this.#pending.length) return;
+    const batch = this.#pending;
+    this.#pending = [];
+    this.events = [...this.events, ...batch].slice(-FEED_MAX);
+    // A reload of the page starts where the feed starts now, so that feed and charts come back.
+    const oldest = this.events[0]?.key ?? 0;
+    while (this.#marks.length > 1 && this.#marks[0]!.key < oldest) this.#marks.shift();
+    if (this.#marks[0]) sessionStorage.setItem(sessionKey, this.#marks[0].id);
+    for (const listener of this.#listeners) listener(batch);
+  }
+
+  #lost(abort: AbortController) {
+    if (abort !== this.#abort) return;
+    this.#abort = null;
+    if (session.wanted) return;
+    if (!this.lostAt) this.lostAt = clock.read();
+    this.status = 'lost';
+    this.retryAt = clock.read() + this.#pause;
+    this.#retry = setTimeout(() => this.connect(), this.#pause);
+    this.#pause = Math.min(this.#pause * 1.7, RETRY_MAX_MS);
+  }
+}
+
+export const stream = new Stream();

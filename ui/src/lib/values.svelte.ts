@@ -1,0 +1,107 @@
+// What is known of each Client's resources, from whichever side it came, and its history as far as we saw it.
+import { SvelteMap } from 'svelte/reactivity';
+import { rooted } from './paths';
+import { stream, type FeedEvent } from './stream.svelte';
+import type { Node, ResourceNode } from './types';
+
+export type How = 'read' | 'notified' | 'cached' | 'written';
+export interface Known {
+  node: ResourceNode;
+  at: number;
+  how: How;
+}
+
+/** One line in a chart: seconds and values, in the order of time. */
+export class Series {
+  seconds: number[] = [];
+  values: number[] = [];
+  length = $state(0);
+  /** Counts additions; charts follow it. */
+  turn = $state(0);
+
+  add(at: number, value: number) {
+    const s = at / 1000;
+    const last = this.seconds.at(-1) ?? -Infinity;
+    if (s <= last) return;
+    this.seconds.push(s);
+    this.values.push(value);
+    if (this.seconds.length > SERIES_MAX) {
+      this.seconds.shift();
+      this.values.shift();
+    }
+    this.length = this.seconds.length;
+    this.turn++;
+  }
+}
+
+/** Points a chart keeps: more than it has pixels says nothing more. */
+const SERIES_MAX = 1500;
+/** Clients whose values are kept; beyond that the one opened longest ago is dropped. */
+const CLIENTS_MAX = 16;
+
+class ClientValues {
+  known = new SvelteMap<string, Known>();
+  /** Resources that an instance has, for instances read whole. */
+  present = new SvelteMap<string, Set<number>>();
+  series = new SvelteMap<string, Series>();
+
+  take(path: string, node: Node, at: number, how: How) {
+    path = rooted(path);
+    if (node.kind === 'object') {
+      for (const instance of node.instances) this.take(`${path}/${instance.id}`, instance, at, how);
+    } else if (node.kind === 'instance') {
+      if (how === 'read') this.present.set(path, new Set(node.resources.map((r) => r.id)));
+      for (const resource of node.resources) this.take(`${path}/${resource.id}`, resource, at, how);
+    } else {
+      const before = this.known.get(path);
+      if (before && before.at > at) return;
+      this.known.set(path, { node: { ...before?.node, ...node }, at, how });
+      const set = this.present.get(path.slice(0, path.lastIndexOf('/')));
+      set?.add(node.id);
+      if (typeof node.value === 'number' && node.type !== 'time' && how !== 'written') this.#plot(path, at, node.value);
+    }
+  }
+
+  #plot(path: string, at: number, value: number) {
+    let series = this.series.get(path);
+    if (!series) this.series.set(path, (series = new Series()));
+    series.add(at, value);
+  }
+
+  forget(instance: string) {
+    for (const path of [...this.known.keys()]) if (path.startsWith(instance + '/')) this.known.delete(path);
+    this.present.delete(instance);
+  }
+}
+
+class Values {
+  #clients = new Map<string, ClientValues>();
+
+  constructor() {
+    stream.listen((batch) => {
+      for (const event of batch) this.#hear(event);
+    });
+  }
+
+  /** The values of one Client, beginning with what the feed still remembers. */
+  of(endpoint: string): ClientValues {
+    const found = this.#clients.get(endpoint);
+    if (found) return found;
+    const fresh = new ClientValues();
+    this.#clients.set(endpoint, fresh);
+    if (this.#clients.size > CLIENTS_MAX) this.#clients.delete(this.#clients.keys().next().value!);
+    for (const event of stream.events) this.#hear(event, endpoint);
+    return fresh;
+  }
+
+  #hear({ type, at, data }: FeedEvent, only?: string) {
+    if (only !== undefined && data.endpoint !== only) return;
+    const client = data.endpoint === undefined ? undefined : this.#clients.get(data.endpoint);
+    if (!client) return;
+    if ((type === 'notified' || type === 'sent') && data.node && data.path) client.take(data.path, data.node, at, 'notified');
+    if (type === 'completed' && data.request?.state === 'completed' && data.request.outcome?.node)
+      client.take(data.request.path, data.request.outcome.node, at, 'read');
+  }
+}
+
+export const values = new Values();
