@@ -1,1 +1,19 @@
 //! REST, event stream and embedded UI over whatever can answer them.
+
+pub mod auth;
+pub mod backend;
+pub mod error;
+pub mod event;
+mod extract;
+mod guard;
+mod route;
+mod state;
+mod stream;
+pub mod time;
+mod tree;
+mod ui;
+pub mod value;
+pub mod view;
+
+pub use route::{openapi, router};
+pub use state::Settings;

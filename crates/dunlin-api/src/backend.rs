@@ -1,0 +1,377 @@
+//! All that the API may ask of the product behind it, as one trait; routes know nothing else.
+//!
+//! `dunlin-node` implements [`Backend`] over its shards and stores, the tests over a table in memory. What goes in is
+//! typed (an [`EndpointName`], a [`Path`], a [`Node`] that was held against its definition), so a backend checks no
+//! texts; what comes out is a view or a [`Problem`] from the one table of codes.
+//!
+//! The methods answer by boxed futures, so that the trait can be used as `Arc<dyn Backend>`. A future that is dropped,
+//! because the caller hung up, cancels the waiting and not the request.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dunlin_lwm2m::attribute::AttributesChange;
+use dunlin_lwm2m::link::Discovered;
+use dunlin_lwm2m::operation::{Arguments, ResponseCode, WriteMode};
+use dunlin_lwm2m::{
+    ContentFormat, EndpointName, Node, ObjectId, ObjectInstanceId, ObjectVersion, Path, Registry,
+    Resource,
+};
+
+use crate::auth::{TokenRecord, Tokens};
+use crate::error::{Code, Problem};
+use crate::event::{Event, Live, Position};
+use crate::time::Timestamp;
+use crate::view::Client;
+
+/// What every method answers with.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
+
+/// The product, as the API sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// A page of the Clients that fit, in an order that stays the same from page to page.
+    fn clients(&self, query: ClientQuery) -> Answer<'_, ClientPage>;
+
+    /// One registered Client. Fails with `client_unknown`, or `client_expired` and the time.
+    fn client<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Client>;
+
+    /// Removes the registration, as if the Client had de-registered. Fails like [`Backend::client`].
+    fn forget<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, ()>;
+
+    /// Asks the Client to do something. With `settings.wait`, a Client that is awake is waited for until it has
+    /// answered or the time is over; a Client that sleeps gets the request queued, which is
+    /// [`Outcome::Accepted`]. An answer of the Client that is no success is a [`Problem`] made by
+    /// [`Problem::answered`]; no answer is `client_timeout`.
+    fn operate<'a>(
+        &'a self,
+        endpoint: &'a EndpointName,
+        command: Command,
+        settings: OperateSettings,
+    ) -> Answer<'a, Outcome>;
+
+    /// The last known value at the path, put together from what was observed, sent and read. Fails with
+    /// `value_unknown` when there is none.
+    fn cached<'a>(&'a self, endpoint: &'a EndpointName, path: Path) -> Answer<'a, Reading>;
+
+    /// What is observed at this Client, in the order of the paths.
+    fn observations<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Vec<Observation>>;
+
+    /// The requests for this Client that wait, are under way, or ended lately; the oldest first.
+    fn requests<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Vec<Request>>;
+
+    /// One request. Fails with `request_unknown`.
+    fn request<'a>(&'a self, id: &'a RequestId) -> Answer<'a, Request>;
+
+    /// Ends a request that has not ended, and returns it. What was sent already may still be carried out. Fails with
+    /// `request_unknown` or `request_ended`.
+    fn cancel_request<'a>(&'a self, id: &'a RequestId) -> Answer<'a, Request>;
+
+    /// The committed events after a position, the oldest first, at most `limit`; an empty answer means that there
+    /// are no more. Fails with `position_invalid` for a position that was never given out.
+    fn replay(&self, after: Position, limit: usize) -> Answer<'_, Replay>;
+
+    /// The position of the newest committed event.
+    fn head(&self) -> Position;
+
+    /// A subscription to the events from now on: everything committed later than [`Backend::head`] says *after*
+    /// this call comes through it, in the order of the positions.
+    fn live(&self) -> Result<Live, Problem>;
+
+    /// The object definitions, as a snapshot.
+    fn definitions(&self) -> Arc<Registry>;
+
+    /// Adds object definitions and keeps them over a restart. The files were read without a fault by
+    /// the API. Fails with `definition_protected` where one may not be replaced.
+    fn add_definitions(&self, files: Vec<DefinitionFile>) -> Answer<'_, ()>;
+
+    /// The tokens, as a snapshot. Asked for every request: must not wait.
+    fn tokens(&self) -> Arc<Tokens>;
+
+    /// Keeps a token, durably before it answers. Fails with `token_name_taken`.
+    fn add_token(&self, token: TokenRecord) -> Answer<'_, ()>;
+
+    /// Removes a token, durably before it answers. Fails with `token_name_unknown`.
+    fn remove_token<'a>(&'a self, name: &'a str) -> Answer<'a, ()>;
+
+    /// Whether requests can be served now; otherwise the reason, for `/readyz`.
+    fn ready(&self) -> Result<(), String>;
+
+    /// The metrics in the text format of Prometheus.
+    fn metrics(&self) -> String;
+
+    /// The wall clock.
+    fn now(&self) -> Timestamp;
+}
+
+/// Which Clients are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientQuery {
+    /// Part of the endpoint name, compared without regard to ASCII case; `None` for all.
+    pub q: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// `next` of the page before. The backend's own; anyone may have typed it, so it fails with `cursor_invalid`.
+    pub cursor: Option<String>,
+    /// True for registered Clients, false for those whose registration has expired.
+    pub registered: bool,
+}
+
+/// A page of Clients.
+#[derive(Debug, Clone)]
+pub struct ClientPage {
+    /// The Clients.
+    pub clients: Vec<Client>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<String>,
+}
+
+/// What a Client is asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// The values at an Object, Object Instance or Resource.
+    Read {
+        /// The target.
+        path: Path,
+        /// The format that is wanted; `None` leaves it to the backend.
+        accept: Option<ContentFormat>,
+    },
+    /// What exists at the target, and its attributes.
+    Discover {
+        /// The target.
+        path: Path,
+    },
+    /// New values for an Object Instance or a Resource. `Partial` comes with an Object Instance alone: a partial
+    /// write of a Resource was turned into one of its instance.
+    Write {
+        /// The target.
+        path: Path,
+        /// Whether what is not in `node` stays.
+        mode: WriteMode,
+        /// The format that is wanted; `None` leaves it to the backend.
+        format: Option<ContentFormat>,
+        /// The values: an Instance or a Resource, as the path says.
+        node: Node,
+    },
+    /// New notification attributes.
+    WriteAttributes {
+        /// The target.
+        path: Path,
+        /// What is set and what is unset.
+        attributes: AttributesChange,
+    },
+    /// Executes a Resource.
+    Execute {
+        /// The Resource.
+        path: Path,
+        /// Its arguments, possibly none.
+        arguments: Arguments,
+    },
+    /// A new Object Instance.
+    Create {
+        /// The Object.
+        object: ObjectId,
+        /// Its number; `None` leaves it to the Client.
+        instance: Option<ObjectInstanceId>,
+        /// The format that is wanted; `None` leaves it to the backend.
+        format: Option<ContentFormat>,
+        /// What it holds.
+        resources: Vec<Resource>,
+    },
+    /// Removes an Object Instance.
+    Delete {
+        /// The instance.
+        path: Path,
+    },
+    /// Reads, and reports from now on.
+    Observe {
+        /// The target.
+        path: Path,
+        /// The format that is wanted; `None` leaves it to the backend.
+        accept: Option<ContentFormat>,
+    },
+    /// No more reports of this target. Fails with `observation_unknown`.
+    Cancel {
+        /// The target that was observed.
+        path: Path,
+        /// How the Client is told.
+        by: CancelBy,
+    },
+}
+
+impl Command {
+    /// The target.
+    pub fn path(&self) -> Path {
+        match self {
+            Command::Read { path, .. }
+            | Command::Discover { path }
+            | Command::Write { path, .. }
+            | Command::WriteAttributes { path, .. }
+            | Command::Execute { path, .. }
+            | Command::Delete { path }
+            | Command::Observe { path, .. }
+            | Command::Cancel { path, .. } => *path,
+            Command::Create { object, .. } => Path::object(*object),
+        }
+    }
+}
+
+/// The two ways to cancel an observation (TS 5.5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CancelBy {
+    /// Answer the next notification with a Reset: nothing is sent now, and this is done at once.
+    Reset,
+    /// Send a request with Observe = 1: the Client answers with the current value.
+    #[default]
+    Observe,
+}
+
+/// How a command is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperateSettings {
+    /// How long the request may take from now until its answer, its time in the queue included; `None` for the
+    /// backend's default.
+    pub timeout: Option<Duration>,
+    /// False to be answered with the request at once, even when the Client is awake.
+    pub wait: bool,
+}
+
+/// How a command went, so far.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// The Client has answered well.
+    Completed(Completion),
+    /// The request waits, or is under way.
+    Accepted(Request),
+}
+
+/// A Client's good answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// The code: 2.01, 2.02, 2.04 or 2.05.
+    pub code: ResponseCode,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// What came with it.
+    pub answer: CompletionAnswer,
+}
+
+/// What comes with a good answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CompletionAnswer {
+    /// Nothing: Write, Write-Attributes, Execute, Delete, Cancel by Reset.
+    Done,
+    /// The values: Read, Observe, Cancel by Observe.
+    Values(Reading),
+    /// The links: Discover.
+    Links(Discovered),
+    /// Where the new Object Instance is: Create.
+    Created(Path),
+}
+
+/// Values with their time and the version of their definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The target that was read.
+    pub path: Path,
+    /// When the values arrived, or when they were measured if the Client said so.
+    pub at: Timestamp,
+    /// The version of the Object that the Client announced, for names and units.
+    pub version: ObjectVersion,
+    /// The values.
+    pub node: Node,
+}
+
+/// An observation of a Client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// What is observed.
+    pub path: Path,
+    /// Since when; `None` while the Client has not confirmed it.
+    pub since: Option<Timestamp>,
+    /// How many notifications have come.
+    pub notifications: u64,
+    /// The last values.
+    pub last: Option<Reading>,
+}
+
+/// The name of a request, opaque to callers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub String);
+
+/// A downlink request as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Its name.
+    pub id: RequestId,
+    /// For whom it is.
+    pub endpoint: EndpointName,
+    /// The standard's name of the operation, such as `Write-Attributes`.
+    pub operation: &'static str,
+    /// The target.
+    pub path: Path,
+    /// How far it is.
+    pub state: RequestState,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it is given up.
+    pub expires_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended, if the Client answered or it failed.
+    pub outcome: Option<Result<Completion, Problem>>,
+}
+
+/// How far a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// It waits for the Client to be awake, or for the request before it.
+    Queued,
+    /// It was sent; the answer is awaited.
+    Sent,
+    /// The Client answered well.
+    Completed,
+    /// The Client refused it, or did not answer.
+    Failed,
+    /// Someone cancelled it.
+    Cancelled,
+    /// It waited too long.
+    Expired,
+    /// It was sent before a restart, and nobody knows whether it was carried out.
+    Unknown,
+}
+
+/// A part of the committed events.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// Events are missing between the position asked for and the first of these: they are not kept any more.
+    pub gap: bool,
+    /// The events, the oldest first.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// An object definition file that was read without a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionFile {
+    /// The Object it defines.
+    pub object: ObjectId,
+    /// In which version.
+    pub version: ObjectVersion,
+    /// The file, as it was sent.
+    pub xml: String,
+}
+
+impl Outcome {
+    /// The completion; a request that was accepted only is `client_timeout`. For callers that waited.
+    pub fn completed(self) -> Result<Completion, Problem> {
+        match self {
+            Outcome::Completed(completion) => Ok(completion),
+            Outcome::Accepted(request) => Err(Problem::new(
+                Code::ClientTimeout,
+                format!("The request {} is still under way.", request.id.0),
+            )),
+        }
+    }
+}

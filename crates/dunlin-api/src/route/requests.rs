@@ -1,0 +1,92 @@
+//! Requests: what waits for a Client, how it went, and taking it back.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::describe::{ClientPath, Failure};
+use crate::auth::{AuthContext, Role};
+use crate::backend::RequestId;
+use crate::error::{Code, Problem};
+use crate::extract::{Params, Target};
+use crate::state::Api;
+use crate::view::{RequestView, RequestsView};
+
+/// An id longer than this is none of ours.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show, cancel))
+}
+
+/// Lists the requests for a Client: those that wait, are under way, or ended lately.
+#[utoipa::path(
+    get, path = "/clients/{ep}/requests", tag = "requests", params(ClientPath),
+    responses((status = 200, body = RequestsView), Failure),
+)]
+async fn list(
+    auth: AuthContext,
+    State(api): State<Api>,
+    target: Target,
+    params: Params,
+) -> Result<Json<RequestsView>, Problem> {
+    auth.require(Role::Read)?;
+    params.finish()?;
+    let requests = api.backend.requests(&target.endpoint).await?;
+    let definitions = api.backend.definitions();
+    let requests = requests
+        .iter()
+        .map(|request| RequestView::new(request, &definitions));
+    Ok(Json(RequestsView {
+        requests: requests.collect(),
+    }))
+}
+
+/// Shows a request.
+#[utoipa::path(
+    get, path = "/requests/{id}", tag = "requests",
+    params(("id" = String, Path, description = "The request.")),
+    responses((status = 200, body = RequestView), Failure),
+)]
+async fn show(
+    auth: AuthContext,
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Json<RequestView>, Problem> {
+    auth.require(Role::Read)?;
+    params.finish()?;
+    let request = api.backend.request(&request_id(id)?).await?;
+    Ok(Json(RequestView::new(&request, &api.backend.definitions())))
+}
+
+/// Cancels a request that has not ended. What was sent already may still be carried out.
+#[utoipa::path(
+    delete, path = "/requests/{id}", tag = "requests",
+    params(("id" = String, Path, description = "The request.")),
+    responses((status = 200, body = RequestView), Failure),
+)]
+async fn cancel(
+    auth: AuthContext,
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Json<RequestView>, Problem> {
+    auth.require(Role::Operate)?;
+    params.finish()?;
+    let request = api.backend.cancel_request(&request_id(id)?).await?;
+    Ok(Json(RequestView::new(&request, &api.backend.definitions())))
+}
+
+fn request_id(id: String) -> Result<RequestId, Problem> {
+    if id.len() > REQUEST_ID_BYTES_MAX {
+        return Err(Problem::new(
+            Code::RequestUnknown,
+            "An id of a request is not that long.",
+        ));
+    }
+    Ok(RequestId(id))
+}
