@@ -257,10 +257,17 @@ impl Serialize for CoapCode {
 pub struct Problem {
     /// Which row of the table.
     pub code: Code,
-    /// A sentence about the case at hand.
-    pub detail: String,
     /// What the Client answered, if it did.
     pub coap: Option<CoapCode>,
+    /// A sentence about the case at hand.
+    pub detail: String,
+    /// What only some problems have; boxed, because every handler's result carries a problem.
+    pub particulars: Option<Box<Particulars>>,
+}
+
+/// What only some problems have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Particulars {
     /// The member, parameter or resource that is at fault, such as `resources[0].value`.
     pub field: Option<String>,
     /// Line and column of the fault in a text that was sent, both from 1.
@@ -269,7 +276,7 @@ pub struct Problem {
     pub expired_at: Option<Timestamp>,
     /// Seconds after which trying again makes sense.
     pub retry_after_s: Option<u32>,
-    /// The HTTP methods the route does take.
+    /// The HTTP methods that the route does take.
     pub allow: Option<String>,
 }
 
@@ -280,11 +287,7 @@ impl Problem {
             code,
             detail: detail.into(),
             coap: None,
-            field: None,
-            place: None,
-            expired_at: None,
-            retry_after_s: None,
-            allow: None,
+            particulars: None,
         }
     }
 
@@ -307,39 +310,53 @@ impl Problem {
 
     /// `client_expired` for this name.
     pub fn client_expired(endpoint: &str, at: Timestamp) -> Problem {
-        Problem {
-            expired_at: Some(at),
-            ..Problem::new(
-                Code::ClientExpired,
-                format!("The registration of \"{endpoint}\" expired at {at}."),
-            )
-        }
+        let detail = format!("The registration of \"{endpoint}\" expired at {at}.");
+        let mut problem = Problem::new(Code::ClientExpired, detail);
+        problem.particulars_mut().expired_at = Some(at);
+        problem
     }
 
     /// Names the member, parameter or resource at fault.
     #[must_use]
     pub fn at_field(mut self, field: impl Into<String>) -> Problem {
-        self.field = Some(field.into());
+        self.particulars_mut().field = Some(field.into());
         self
     }
 
     /// Names line and column of the fault.
     #[must_use]
     pub fn at_place(mut self, line: u64, column: u64) -> Problem {
-        self.place = Some((line, column));
+        self.particulars_mut().place = Some((line, column));
         self
     }
 
     /// Says when to try again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Problem {
-        self.retry_after_s = Some(seconds);
+        self.particulars_mut().retry_after_s = Some(seconds);
         self
+    }
+
+    /// Names the HTTP methods that the route does take.
+    #[must_use]
+    pub fn allow(mut self, methods: &str) -> Problem {
+        self.particulars_mut().allow = Some(methods.to_string());
+        self
+    }
+
+    /// The member, parameter or resource at fault.
+    pub fn field(&self) -> Option<&str> {
+        self.particulars.as_ref()?.field.as_deref()
+    }
+
+    fn particulars_mut(&mut self) -> &mut Particulars {
+        self.particulars.get_or_insert_default()
     }
 
     /// The body as it is sent, also inside a request's outcome.
     pub fn view(&self) -> ProblemView {
         let row = self.code.row();
+        let particulars = self.particulars.as_deref().cloned().unwrap_or_default();
         ProblemView {
             r#type: format!("{DOCUMENTATION}#{}", row.code),
             title: row.title.to_string(),
@@ -348,10 +365,10 @@ impl Problem {
             detail: self.detail.clone(),
             remedy: row.remedy.to_string(),
             coap: self.coap.map(|code| code.to_string()),
-            field: self.field.clone(),
-            line: self.place.map(|(line, _)| line),
-            column: self.place.map(|(_, column)| column),
-            expired_at: self.expired_at.map(|at| at.to_string()),
+            field: particulars.field,
+            line: particulars.place.map(|(line, _)| line),
+            column: particulars.place.map(|(_, column)| column),
+            expired_at: particulars.expired_at.map(|at| at.to_string()),
         }
     }
 }
@@ -403,15 +420,13 @@ impl IntoResponse for Problem {
             let value = HeaderValue::from_str(&coap.to_string()).expect("digits and a dot");
             headers.insert(COAP_HEADER, value);
         }
-        if let Some(seconds) = self.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Some(allow) = self
-            .allow
-            .as_deref()
-            .and_then(|text| HeaderValue::from_str(text).ok())
-        {
-            headers.insert(header::ALLOW, allow);
+        if let Some(particulars) = self.particulars {
+            if let Some(seconds) = particulars.retry_after_s {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            if let Some(Ok(allow)) = particulars.allow.as_deref().map(str::parse) {
+                headers.insert(header::ALLOW, allow);
+            }
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

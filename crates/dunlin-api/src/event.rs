@@ -2,7 +2,7 @@
 //!
 //! A committed event has a [`Position`] in the durable log; `awake` and `asleep` have none and are told live only. The
 //! backend makes an event visible to [`Backend::replay`](crate::backend::Backend::replay) first and publishes it on its
-//! [`Feed`] then, in the order of the positions; [`crate::stream`] joins the two without a gap or a double.
+//! [`Feed`] then, in the order of the positions; each consumer's stream joins the two without a gap or a double.
 
 use std::sync::Arc;
 

@@ -340,10 +340,10 @@ mod tests {
         ] {
             let problem = Params::parse(query).unwrap().take_settings().unwrap_err();
             assert_eq!(problem.code, Code::QueryInvalid, "{query}");
-            assert!(problem.field.is_some());
+            assert!(problem.field().is_some());
         }
         let problem = Params::parse("timeuot_s=5").unwrap().finish().unwrap_err();
-        assert_eq!(problem.field.as_deref(), Some("timeuot_s"));
+        assert_eq!(problem.field(), Some("timeuot_s"));
         assert!(Params::parse("a=1&a=2").is_err());
         assert!(Params::parse(&"a&".repeat(65)).is_err());
     }
@@ -363,7 +363,7 @@ mod tests {
             .json()
             .unwrap_err();
         assert_eq!(problem.code, Code::JsonInvalid);
-        assert_eq!(problem.place, Some((2, 15)));
+        assert_eq!(problem.particulars.as_ref().unwrap().place, Some((2, 14)));
         assert!(!problem.detail.contains("line"));
         assert_eq!(
             Body(Bytes::new()).json().unwrap_err().code,

@@ -30,12 +30,11 @@ pub(crate) async fn fallback(request: Request) -> Response {
             .into_response();
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut problem = Problem::new(
+        let problem = Problem::new(
             Code::MethodNotAllowed,
             "The files of the UI can only be read.",
         );
-        problem.allow = Some("GET, HEAD".into());
-        return problem.into_response();
+        return problem.allow("GET, HEAD").into_response();
     }
     let name = path.trim_start_matches('/');
     match Assets::get(name) {

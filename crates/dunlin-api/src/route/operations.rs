@@ -123,9 +123,9 @@ macro_rules! write_operation {
     ($work:ident $method:ident $name:ident $path:literal $params:ident $body:ident $responses:tt $doc:literal) => {
         #[doc = $doc]
         #[utoipa::path(
-                    $method, path = $path, tag = "management", params($params, FormatQuery),
-                    request_body = $body, responses $responses
-                )]
+                            $method, path = $path, tag = "management", params($params, FormatQuery),
+                            request_body = $body, responses $responses
+                        )]
         async fn $name(
             auth: AuthContext,
             State(api): State<Api>,
