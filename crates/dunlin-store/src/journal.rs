@@ -1,0 +1,98 @@
+//! The journal: batches go in and become durable, facts come out again.
+
+use core::ops::ControlFlow;
+
+use crate::batch::{Batch, Table};
+use crate::error::StoreError;
+use crate::history::History;
+use crate::position::CommitNumber;
+
+/// What "committed" means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// A commit survives a power cut: it returns after the disk has said so.
+    #[default]
+    Sync,
+    /// A commit survives the end of the process, not that of the machine. After a power cut the
+    /// newest commits may be gone, and the store opens nevertheless, with a warning.
+    Memory,
+}
+
+/// The most rows of one [`Journal::scan`].
+pub const SCAN_ROWS_MAX: usize = 10_000;
+
+/// One row of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value: a version byte and a record.
+    pub value: Vec<u8>,
+}
+
+/// Called with key and value of each row; breaking ends the walk.
+pub type RowVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Durable facts. One writer at a time (the committer); any number of readers.
+pub trait Journal: Send + Sync {
+    /// Makes all batches durable with one sync, each of them atomic and with a number of its own,
+    /// in this order. Returns the number of the last; those before count down from it. Without a
+    /// batch it returns the last commit.
+    ///
+    /// # Errors
+    /// Nothing is acknowledged. [`StoreError::Batch`] means that a batch is at fault and nothing
+    /// has happened. After any other error nothing is accepted until [`Journal::recover`] has
+    /// succeeded; then either all of the batches are committed or none, and
+    /// [`Journal::last_commit`] tells which.
+    fn commit_many(&self, batches: &[Batch]) -> Result<CommitNumber, StoreError>;
+
+    /// Makes one batch durable.
+    ///
+    /// # Errors
+    /// See [`Journal::commit_many`].
+    fn commit(&self, batch: &Batch) -> Result<CommitNumber, StoreError> {
+        self.commit_many(core::slice::from_ref(batch))
+    }
+
+    /// After an error: brings the store back to a state in which it takes commits. Does nothing
+    /// when all is well.
+    ///
+    /// # Errors
+    /// The reason is still there; try again later.
+    fn recover(&self) -> Result<(), StoreError>;
+
+    /// The last commit that is durable and visible.
+    fn last_commit(&self) -> CommitNumber;
+
+    /// The value of a row.
+    ///
+    /// # Errors
+    /// When the table does not read.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Up to `limit` rows whose key is `from` or greater, in the order of their keys. To go on, ask
+    /// from the last key followed by a zero byte.
+    ///
+    /// # Errors
+    /// When the table does not read.
+    fn scan(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<Row>, StoreError>;
+
+    /// Walks through a whole table as it is now, in the order of the keys: what a start does.
+    /// Returns the number of rows visited.
+    ///
+    /// # Errors
+    /// When the table does not read.
+    fn replay(&self, table: Table, row: &mut RowVisitor<'_>) -> Result<u64, StoreError>;
+
+    /// Writes everything out and lets go of the folder. What comes later gets
+    /// [`StoreError::Closed`].
+    ///
+    /// # Errors
+    /// When something could not be written; what was committed is safe all the same.
+    fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Everything a node needs of its store.
+pub trait Store: Journal + History {}
+
+impl<T: Journal + History> Store for T {}
