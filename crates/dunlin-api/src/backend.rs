@@ -61,6 +61,14 @@ pub trait Backend: Send + Sync + 'static {
     /// The requests for this Client that wait, are under way, or ended lately; the oldest first.
     fn requests<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Vec<Request>>;
 
+    /// The requests for all Clients that wait or are under way, the oldest first, at most `limit`; then those that ended
+    /// lately as far as there is room.
+    fn all_requests(&self, limit: usize) -> Answer<'_, Vec<Request>> {
+        let _ = limit;
+        let problem = Problem::new(Code::NotSupported, "Ask for the requests of one Client.");
+        Box::pin(std::future::ready(Err(problem)))
+    }
+
     /// One request. Fails with `request_unknown`.
     fn request<'a>(&'a self, id: &'a RequestId) -> Answer<'a, Request>;
 
@@ -125,6 +133,8 @@ pub struct ClientPage {
     pub clients: Vec<Client>,
     /// Where the next page begins; `None` if this is the last.
     pub next: Option<String>,
+    /// How many Clients fit in all; `None` where counting them would cost too much.
+    pub total: Option<u64>,
 }
 
 /// What a Client is asked to do.

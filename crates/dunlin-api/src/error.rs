@@ -117,6 +117,8 @@ codes! {
         "Look at GET /api/v1/tokens.";
     TokenNameTaken "token_name_taken" 409 "There is a token with this name already"
         "Choose another name, or remove the old token first.";
+    TokenNeeded "token_needed" 409 "This token is the last that may make others"
+        "Make another token with the role admin first, or remove all the others first.";
     CredentialUnknown "credential_unknown" 404 "There is no credential for this endpoint name"
         "Look at GET /api/v1/credentials.";
     ProfileUnknown "profile_unknown" 404 "There is no bootstrap profile with this name"

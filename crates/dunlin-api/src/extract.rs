@@ -21,6 +21,12 @@ use crate::error::{Code, Problem};
 /// The longest that `timeout_s` may ask for: 30 days, longer than any sensible lifetime.
 pub(crate) const TIMEOUT_S_MAX: u64 = 30 * 86_400;
 
+/// Things on a page unless `limit` says otherwise.
+const PAGE: usize = 100;
+
+/// The most that `limit` may ask for: about a megabyte of JSON.
+const PAGE_MAX: usize = 1000;
+
 /// Query parameters of one request; none of ours has more than a dozen.
 const PARAMS_MAX: usize = 64;
 
@@ -174,6 +180,16 @@ impl Params {
                 format!("\"{}\" is neither true nor false.", excerpt(text)),
             )),
         }
+    }
+
+    /// `limit`: how many things on a page.
+    pub(crate) fn take_limit(&mut self) -> Result<usize, Problem> {
+        let expected = "a number from 1 to 1000";
+        let limit = self.take_parsed("limit", expected)?.unwrap_or(PAGE);
+        if limit == 0 || limit > PAGE_MAX {
+            return Err(fault("limit", format!("{limit} is not {expected}.")));
+        }
+        Ok(limit)
     }
 
     /// `format`: the name of a content format, or its number.

@@ -7,6 +7,7 @@ pub mod event;
 mod extract;
 mod guard;
 mod route;
+mod serve;
 mod state;
 mod stream;
 pub mod time;
@@ -16,4 +17,5 @@ pub mod value;
 pub mod view;
 
 pub use route::{openapi, router};
+pub use serve::serve;
 pub use state::Settings;

@@ -14,6 +14,9 @@ pub(crate) const EVENT_STREAMS_MAX: usize = 1024;
 pub struct Settings {
     /// Names under which the API may be called, beside addresses and `localhost`; without a port.
     pub hosts: Vec<String>,
+    /// True when others than this machine can reach the port: then every request needs a token, even while there is
+    /// none.
+    pub exposed: bool,
 }
 
 /// The state of the router.

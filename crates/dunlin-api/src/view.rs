@@ -125,6 +125,9 @@ pub(crate) struct ClientsView {
     pub(crate) clients: Vec<Client>,
     /// The `cursor` of the next page; null on the last.
     pub(crate) next: Option<String>,
+    /// How many there are on all pages; absent where counting them would cost too much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) total: Option<u64>,
 }
 
 /// The answer to a Read.

@@ -10,15 +10,9 @@ use super::describe::{ClientPath, Failure};
 use crate::auth::{AuthContext, Role};
 use crate::backend::ClientQuery;
 use crate::error::{Code, Problem};
-use crate::extract::{Params, Target, fault};
+use crate::extract::{Params, Target};
 use crate::state::Api;
 use crate::view::{Client, ClientsView, ObservationView, ObservationsView};
-
-/// Clients on a page unless `limit` says otherwise.
-const PAGE_CLIENTS: usize = 100;
-
-/// The most that `limit` may ask for: about a megabyte of JSON.
-const PAGE_CLIENTS_MAX: usize = 1000;
 
 /// A cursor longer than this is none of ours.
 const CURSOR_BYTES_MAX: usize = 1024;
@@ -48,13 +42,7 @@ async fn list(
     mut params: Params,
 ) -> Result<Json<ClientsView>, Problem> {
     auth.require(Role::Read)?;
-    let expected = "a number from 1 to 1000";
-    let limit = params
-        .take_parsed("limit", expected)?
-        .unwrap_or(PAGE_CLIENTS);
-    if limit == 0 || limit > PAGE_CLIENTS_MAX {
-        return Err(fault("limit", format!("{limit} is not {expected}.")));
-    }
+    let limit = params.take_limit()?;
     let query = ClientQuery {
         q: params.take("q").filter(|q| !q.is_empty()),
         limit,
@@ -73,6 +61,7 @@ async fn list(
     Ok(Json(ClientsView {
         clients: page.clients,
         next: page.next,
+        total: page.total,
     }))
 }
 

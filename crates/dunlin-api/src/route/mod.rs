@@ -47,6 +47,7 @@ pub fn router(backend: Arc<dyn Backend>, settings: Settings) -> Router {
         .split_for_parts();
     routes
         .merge(system::health())
+        .merge(system::absent())
         .fallback(ui::fallback)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -45,6 +45,30 @@ async fn list(
     }))
 }
 
+/// Lists the requests for all Clients: first those that wait or are under way, the oldest first.
+#[utoipa::path(
+    get, path = "/requests", tag = "requests",
+    params(("limit" = Option<u32>, Query, description = "At most so many: 100, or 1 to 1000.")),
+    responses((status = 200, body = RequestsView), Failure),
+)]
+async fn list_all(
+    auth: AuthContext,
+    State(api): State<Api>,
+    mut params: Params,
+) -> Result<Json<RequestsView>, Problem> {
+    auth.require(Role::Read)?;
+    let limit = params.take_limit()?;
+    params.finish()?;
+    let requests = api.backend.all_requests(limit).await?;
+    let definitions = api.backend.definitions();
+    let requests = requests
+        .iter()
+        .map(|request| RequestView::new(request, &definitions));
+    Ok(Json(RequestsView {
+        requests: requests.collect(),
+    }))
+}
+
 /// Shows a request.
 #[utoipa::path(
     get, path = "/requests/{id}", tag = "requests",

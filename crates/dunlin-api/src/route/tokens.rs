@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 struct NewToken {
     /// Letters, digits and `.-_@`, at most 64.
     name: String,
-    /// `operate` unless said otherwise.
+    /// `operate` unless said otherwise; the first token is always `admin`.
     role: Option<Role>,
 }
 
@@ -85,6 +85,8 @@ async fn add(
             .at_field("name")
         })?;
     let role = match role {
+        // The first one must be able to make the others.
+        None | Some(Value::Null) if api.backend.tokens().is_empty() => Role::Admin,
         None | Some(Value::Null) => Role::Operate,
         Some(role) => role.as_str().and_then(Role::from_name).ok_or_else(|| {
             Problem::new(Code::BodyInvalid, "Expected read, operate or admin.").at_field("role")
@@ -138,6 +140,13 @@ async fn remove(
 ) -> Result<StatusCode, Problem> {
     auth.require(Role::Admin)?;
     params.finish()?;
+    let tokens = api.backend.tokens();
+    let others = || tokens.records().iter().filter(|record| record.name != name);
+    let known = others().count() < tokens.records().len();
+    if known && others().count() > 0 && !others().any(|record| record.role == Role::Admin) {
+        let detail = format!("Without \"{name}\" nobody could make or remove tokens.");
+        return Err(Problem::new(Code::TokenNeeded, detail));
+    }
     api.backend.remove_token(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
