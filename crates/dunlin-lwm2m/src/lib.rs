@@ -23,6 +23,7 @@ pub mod attribute;
 mod content_format;
 pub mod definition;
 mod deviation;
+pub mod format;
 mod id;
 pub mod link;
 mod node;

@@ -130,6 +130,15 @@ impl Instance {
         self.resources.get(at)
     }
 
+    /// The Resource of that id, to be changed; its id stays.
+    pub(crate) fn resource_mut(&mut self, id: ResourceId) -> Option<&mut Resource> {
+        let at = self
+            .resources
+            .binary_search_by_key(&id, |resource| resource.id)
+            .ok()?;
+        self.resources.get_mut(at)
+    }
+
     /// The value of a single Resource of that id.
     pub fn value(&self, id: impl Into<ResourceId>) -> Option<&Value> {
         self.resource(id)?.value()

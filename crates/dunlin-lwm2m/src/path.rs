@@ -220,9 +220,11 @@ impl fmt::Debug for Path {
     }
 }
 
-/// Reads a decimal id of 0..=65535: digits only, so that neither `+1` nor ` 1` is an id.
+/// Reads a decimal id of 0..=65535 in its one form: digits alone, so that neither `+1` nor ` 1` is
+/// an id, and no zero before them, since `/3/01` is another URI than `/3/1`.
 pub(crate) fn parse_id(text: &str) -> Option<u16> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let leading_zero = text.len() > 1 && text.starts_with('0');
+    if leading_zero || text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     text.parse().ok()
@@ -268,7 +270,9 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_no_path() {
-        for text in ["/a", "/3/-1", "/3/+1", "/65536", "/3/0 ", "/3/0x1", "/rd"] {
+        for text in [
+            "/a", "/3/-1", "/3/+1", "/65536", "/3/0 ", "/3/0x1", "/rd", "/3/00",
+        ] {
             assert_eq!(text.parse::<Path>(), Err(PathError::NotANumber), "{text}");
         }
         assert_eq!("/1/2/3/4/5".parse::<Path>(), Err(PathError::TooDeep));
