@@ -1,0 +1,167 @@
+//! What survives a restart: the values of the Objects, and the attributes Servers have written.
+//!
+//! Registrations and observations do not: after a restart the Client registers anew, which tells
+//! every Server to set up its observations again (TS 1.0 §5.3.1).
+
+use alloc::vec::Vec;
+
+use dunlin_lwm2m::attribute::Attributes;
+use dunlin_lwm2m::{ContentFormat, Instance, Node, Object, ObjectId, Path, ShortServerId, format};
+use minicbor::{Decoder, Encoder};
+
+use crate::attributes::AttributeBook;
+use crate::tree::Tree;
+
+/// The first item of a state; a later layout has another number.
+const VERSION: u8 = 1;
+
+/// Why a state cannot be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Cut short, damaged, or something else.
+    #[error("the kept state is damaged; remove it to begin from the factory's")]
+    Damaged,
+    /// Of a later version of this program.
+    #[error("the kept state is of a later version ({version}); this one reads version {VERSION}")]
+    Later {
+        /// Which.
+        version: u8,
+    },
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Snapshot {
+    /// Objects in TLV.
+    objects: Vec<(ObjectId, Vec<u8>)>,
+    attributes: Vec<(ShortServerId, Path, Attributes)>,
+}
+
+impl Snapshot {
+    pub(crate) fn take(tree: &Tree, attributes: &AttributeBook) -> Self {
+        let objects = tree.slots().filter_map(|slot| {
+            let mut object = Object::new(slot.definition.id);
+            object.extend(slot.instances.values().cloned());
+            let path = Path::object(object.id);
+            let id = object.id;
+            let bytes = format::encode(ContentFormat::TLV, path, &Node::Object(object)).ok()?;
+            Some((id, bytes))
+        });
+        Self { objects: objects.collect(), attributes: attributes.iter().collect() }
+    }
+
+    /// Puts the values back, Object by Object. What the program does not know any more is left out.
+    pub(crate) fn apply(self, tree: &mut Tree, attributes: &mut AttributeBook) {
+        for (id, bytes) in self.objects {
+            let Some(slot) = tree.slot_mut(id) else { continue };
+            let decoded =
+                format::decode(ContentFormat::TLV, Path::object(id), &bytes, &*slot.definition);
+            let Ok(Node::Object(object)) = decoded else { continue };
+            let kept: Vec<Instance> = object.into_instances();
+            slot.instances = kept.into_iter().map(|instance| (instance.id, instance)).collect();
+        }
+        for (server, path, kept) in self.attributes {
+            attributes.restore(server, path, kept);
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new());
+        self.encode_into(&mut encoder).expect("a vector takes everything");
+        encoder.into_writer()
+    }
+
+    fn encode_into(
+        &self,
+        e: &mut Encoder<Vec<u8>>,
+    ) -> Result<(), minicbor::encode::Error<core::convert::Infallible>> {
+        e.array(3)?.u8(VERSION)?;
+        e.array(self.objects.len() as u64)?;
+        for (id, bytes) in &self.objects {
+            e.array(2)?.u16(id.0)?.bytes(bytes)?;
+        }
+        e.array(self.attributes.len() as u64)?;
+        for (server, path, kept) in &self.attributes {
+            e.array(7)?.u16(server.value())?;
+            e.array(path.ids().len() as u64)?;
+            for id in path.ids() {
+                e.u16(*id)?;
+            }
+            e.encode(kept.pmin_s)?.encode(kept.pmax_s)?;
+            e.encode(kept.gt)?.encode(kept.lt)?.encode(kept.st)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let mut decoder = Decoder::new(bytes);
+        let damaged = |_| StateError::Damaged;
+        decoder.array().map_err(damaged)?;
+        let version = decoder.u8().map_err(damaged)?;
+        if version > VERSION {
+            return Err(StateError::Later { version });
+        }
+        Self::decode_rest(&mut decoder).map_err(damaged)
+    }
+
+    fn decode_rest(d: &mut Decoder<'_>) -> Result<Self, minicbor::decode::Error> {
+        let length = |d: &mut Decoder<'_>| {
+            d.array()?.ok_or_else(|| minicbor::decode::Error::message("of unknown length"))
+        };
+        let mut snapshot = Self::default();
+        for _ in 0..length(d)? {
+            length(d)?;
+            snapshot.objects.push((ObjectId(d.u16()?), d.bytes()?.to_vec()));
+        }
+        for _ in 0..length(d)? {
+            length(d)?;
+            let server = ShortServerId::new(d.u16()?)
+                .ok_or_else(|| minicbor::decode::Error::message("no Short Server ID"))?;
+            let ids = (0..length(d)?).map(|_| d.u16()).collect::<Result<Vec<u16>, _>>()?;
+            let path = Path::from_ids(&ids)
+                .ok_or_else(|| minicbor::decode::Error::message("no path"))?;
+            let kept = Attributes {
+                pmin_s: d.decode()?,
+                pmax_s: d.decode()?,
+                gt: d.decode()?,
+                lt: d.decode()?,
+                st: d.decode()?,
+            };
+            snapshot.attributes.push((server, path, kept));
+        }
+        Ok(snapshot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_comes_back_as_it_was() {
+        let snapshot = Snapshot {
+            objects: alloc::vec![(ObjectId(1), alloc::vec![1, 2, 3])],
+            attributes: alloc::vec![(
+                ShortServerId::new(7).unwrap(),
+                "/3/0/9".parse().unwrap(),
+                Attributes { pmin_s: Some(3), gt: Some(-1.5), ..Attributes::NONE },
+            )],
+        };
+        assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
+    }
+
+    #[test]
+    fn a_state_that_is_none_is_refused() {
+        assert_eq!(Snapshot::decode(b""), Err(StateError::Damaged));
+        assert_eq!(Snapshot::decode(b"hello"), Err(StateError::Damaged));
+        let mut encoder = Encoder::new(Vec::new());
+        encoder.array(3).unwrap().u8(9).unwrap();
+        let later = encoder.into_writer();
+        assert_eq!(Snapshot::decode(&later), Err(StateError::Later { version: 9 }));
+        let whole = Snapshot::default().encode();
+        for end in 0..whole.len() {
+            assert_eq!(Snapshot::decode(&whole[..end]), Err(StateError::Damaged));
+        }
+    }
+}

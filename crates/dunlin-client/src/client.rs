@@ -1,0 +1,599 @@
+//! The machine: Objects on one side, Servers on the other.
+//!
+//! The order of things after every input: what the transport tells is applied (`hear`), then the
+//! state is compared with what the Servers know (`reconcile`), which registers, updates and
+//! notifies. Nothing else sends. Parts decide, this file carries out.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use dunlin_lwm2m::link::ObjectLinks;
+use dunlin_lwm2m::operation::{Register, SmsNumber, Update};
+use dunlin_lwm2m::{
+    Deviations, EndpointName, LwM2mVersion, ObjectId, ObjectVersion, Path, ResourceValue,
+    ShortServerId,
+};
+use dunlin_transport::{
+    Address, Carriage, Config as TransportConfig, Event as Heard, Failure, Instant, Now,
+    Output as TransportOutput, PeerId, RequestId, Side, Transport,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::account::{Account, MODE_NOSEC, accounts};
+use crate::attributes::AttributeBook;
+use crate::change::Snapshot;
+use crate::event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
+use crate::notify::Observation;
+use crate::registration::{Phase, Registration, Step, Told};
+use crate::sleep::Sleep;
+use crate::tree::{Refusal, Tree};
+
+/// Settings of a [`Client`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who we are.
+    pub endpoint: EndpointName,
+    /// Our number for SMS, told to Servers.
+    pub sms_number: Option<SmsNumber>,
+    /// The alternate path under which the Objects lie (TS 1.0 §8.2.2); mostly empty.
+    pub root: String,
+    /// Whether notifications ask to be acknowledged. Without it one a day does (RFC 7641 §4.5).
+    pub confirmable_notifications: bool,
+    /// How long the Client listens after it has sent something, in queue mode (TS 1.0 §8.3).
+    pub awake_window: Duration,
+    /// Settings of CoAP.
+    pub coap: dunlin_transport::coap::Config,
+}
+
+impl Config {
+    /// The settings that suit most devices.
+    #[must_use]
+    pub fn new(endpoint: EndpointName) -> Self {
+        Self {
+            endpoint,
+            sms_number: None,
+            root: String::new(),
+            confirmable_notifications: true,
+            awake_window: crate::registration::MAX_TRANSMIT_WAIT,
+            coap: dunlin_transport::coap::Config::default(),
+        }
+    }
+}
+
+/// An LwM2M Client: its Objects, and its registrations with every Server it has an account for.
+#[derive(Debug)]
+pub struct Client {
+    pub(crate) config: Config,
+    pub(crate) tree: Tree,
+    pub(crate) attributes: AttributeBook,
+    pub(crate) observations: Vec<Observation>,
+    pub(crate) registrations: BTreeMap<ShortServerId, Registration>,
+    pub(crate) transport: Transport,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) sleep: Sleep,
+    /// Names that are being looked up.
+    needs: BTreeMap<NeedId, ShortServerId>,
+    next_need: u64,
+    next_commit: u64,
+    started: bool,
+    stopping: bool,
+    random: ChaCha8Rng,
+    pub(crate) now: Now,
+    transport_timeout: Option<Instant>,
+}
+
+impl Client {
+    /// A Client with these Objects. It does nothing before [`Client::start`]. All chance it needs
+    /// comes from `seed`.
+    #[must_use]
+    pub fn new(config: Config, tree: Tree, seed: [u8; 32]) -> Self {
+        let mut random = ChaCha8Rng::from_seed(seed);
+        let mut transport_seed = [0; 32];
+        random.fill_bytes(&mut transport_seed);
+        let side = Side::Client { root: config.root.clone() };
+        let transport = TransportConfig { side, coap: config.coap.clone() };
+        Self {
+            sleep: Sleep::new(config.awake_window),
+            config,
+            tree,
+            attributes: AttributeBook::default(),
+            observations: Vec::new(),
+            registrations: BTreeMap::new(),
+            transport: Transport::new(transport, transport_seed),
+            outputs: VecDeque::new(),
+            needs: BTreeMap::new(),
+            next_need: 0,
+            next_commit: 0,
+            started: false,
+            stopping: false,
+            random,
+            now: Now::default(),
+            transport_timeout: None,
+        }
+    }
+
+    /// Puts back what the last [`Output::Commit`] kept, before [`Client::start`].
+    ///
+    /// # Errors
+    ///
+    /// The state is not one of ours, or of a later version; nothing is changed then.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), crate::change::StateError> {
+        Snapshot::decode(state)?.apply(&mut self.tree, &mut self.attributes);
+        Ok(())
+    }
+
+    /// The network is there: register with every Server.
+    pub fn start(&mut self, now: Now) {
+        self.started = true;
+        self.proceed(now);
+    }
+
+    /// De-registers from every Server. When [`Client::is_idle`] the device may switch off.
+    pub fn stop(&mut self, now: Now) {
+        self.now = now;
+        self.stopping = true;
+        let open: Vec<ShortServerId> = self
+            .registrations
+            .iter()
+            .filter(|(_, registration)| registration.is_open())
+            .map(|(server, _)| *server)
+            .collect();
+        open.into_iter().for_each(|server| self.leave(server, None));
+        for registration in self.registrations.values_mut() {
+            if !matches!(registration.phase, Phase::Leaving { .. }) {
+                registration.phase = Phase::Stopped;
+            }
+        }
+        self.proceed(now);
+    }
+
+    /// Whether, after [`Client::stop`], nothing is under way any more.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.registrations.values().all(|registration| registration.phase == Phase::Stopped)
+    }
+
+    // What comes in.
+
+    /// A datagram came in. A Client that sleeps does not hear it.
+    pub fn handle_receive(
+        &mut self,
+        now: Now,
+        from: &Address,
+        local: Option<IpAddr>,
+        bytes: &[u8],
+    ) {
+        if self.sleep.is_asleep() {
+            return;
+        }
+        self.now = now;
+        self.transport.handle_receive(now, from, local, bytes);
+        self.proceed(now);
+    }
+
+    /// The time of the last [`Output::Timeout`] has come, or any other time.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        self.transport.handle_timeout(now);
+        self.proceed(now);
+    }
+
+    /// A question is answered. Answers to questions that are over are passed over.
+    pub fn handle_answer(&mut self, now: Now, need: NeedId, answer: Answer) {
+        self.now = now;
+        let Some(server) = self.needs.remove(&need) else { return };
+        let Answer::Resolved(address) = answer;
+        let waits = self
+            .registrations
+            .get(&server)
+            .is_some_and(|one| one.phase == Phase::Resolving { need });
+        if waits {
+            match address {
+                Some(address) => self.register(server, &address),
+                None => {
+                    let host = self.registrations[&server].account.uri.host.clone();
+                    self.fail(server, Reason::Unresolved(host));
+                }
+            }
+        }
+        self.proceed(now);
+    }
+
+    // Commands of the embedder.
+
+    /// Sets a Resource from inside the device, also one that Servers can only read; the instance is
+    /// made if it is not there. Servers that observe it are told as their attributes say.
+    ///
+    /// # Errors
+    ///
+    /// The Object or Resource is not known, or the value does not fit its definition.
+    pub fn set(
+        &mut self,
+        now: Now,
+        path: Path,
+        value: impl Into<ResourceValue>,
+    ) -> Result<(), Refusal> {
+        self.now = now;
+        let changed = self.tree.set(path, value.into())?;
+        self.values_changed(&changed);
+        self.proceed(now);
+        Ok(())
+    }
+
+    /// Sends an Update to every Server, as if each had asked for it.
+    pub fn update(&mut self, now: Now) {
+        for registration in self.registrations.values_mut() {
+            registration.update_wanted = true;
+        }
+        self.proceed(now);
+    }
+
+    /// The Objects and their values.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The Servers, and whether each knows us now.
+    pub fn servers(&self) -> impl Iterator<Item = (&Account, bool)> {
+        self.registrations.values().map(|one| (&one.account, one.is_open()))
+    }
+
+    /// Whether the Client sleeps: it neither hears nor says anything.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.sleep.is_asleep()
+    }
+
+    /// Takes back the buffer of a datagram that has been sent.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.transport.recycle(buffer);
+    }
+
+    // What goes out.
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let observations = self.observations.iter().filter_map(|one| {
+            let registration = self.registrations.get(&one.server)?;
+            let sleeps = self.sleep.is_asleep();
+            let open = registration.phase == Phase::Registered || sleeps;
+            one.next(&self.attributes.in_force(&registration.account, one.path)).filter(|_| open)
+        });
+        let registrations = self.registrations.values().filter_map(Registration::next);
+        observations
+            .chain(registrations)
+            .chain(self.transport_timeout)
+            .chain(self.sleep.next())
+            .min()
+    }
+
+    /// Everything after an input, in its order.
+    fn proceed(&mut self, now: Now) {
+        self.now = now;
+        self.hear();
+        if self.started {
+            self.reconcile();
+            self.hear();
+        }
+        if let Some(event) = self.sleep.settle(now.instant, self.is_queued(), self.is_busy()) {
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    fn is_queued(&self) -> bool {
+        let open = self.registrations.values().filter(|one| one.is_open());
+        let mut bindings = open.filter_map(|one| one.told.as_ref()).map(|told| told.binding);
+        bindings.next().is_some_and(dunlin_lwm2m::operation::Binding::queues)
+            && bindings.all(dunlin_lwm2m::operation::Binding::queues)
+    }
+
+    /// Whether something of ours is unanswered: a Client that waits for an answer stays awake.
+    fn is_busy(&self) -> bool {
+        let registering = self.registrations.values().any(|one| {
+            !matches!(one.phase, Phase::Registered | Phase::Due { .. } | Phase::Stopped)
+        });
+        registering || self.observations.iter().any(|one| one.under_way.is_some())
+    }
+
+    /// Drains the transport.
+    fn hear(&mut self) {
+        loop {
+            match self.transport.poll_output() {
+                TransportOutput::Transmit(transmit) => {
+                    if let Some(event) = self.sleep.sent(self.now.instant) {
+                        self.outputs.push_back(Output::Event(event));
+                    }
+                    self.outputs.push_back(Output::Transmit(transmit));
+                }
+                TransportOutput::Event(event) => self.heard(event),
+                TransportOutput::Timeout(timeout) => {
+                    self.transport_timeout = timeout;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Downlink { peer, exchange, operation, token } => {
+                self.asked(peer, exchange, *operation, token);
+            }
+            Heard::Answered { request, answer, .. } => self.answered(request, &answer),
+            Heard::Failed { request, failure, .. } => self.unanswered(request, failure),
+            Heard::NotificationDelivered { notification, observer } => {
+                self.delivered(notification, observer);
+            }
+            Heard::NotificationLost { notification, observer } => self.lost(notification, observer),
+            Heard::ObserverGone { observer, .. } => self.observer_gone(observer),
+            // The rest concerns Servers, or nobody.
+            _ => {}
+        }
+    }
+
+    // Registrations.
+
+    /// Brings the registrations to what the Objects say, then tells what is due.
+    fn reconcile(&mut self) {
+        self.follow_accounts();
+        for server in self.registrations.keys().copied().collect::<Vec<_>>() {
+            let registration = &self.registrations[&server];
+            let desired = self.desired(&registration.account);
+            match registration.step(self.now.instant, &desired) {
+                Step::Register => self.find(server),
+                Step::Update(update) => self.send_update(server, &update, desired),
+                Step::Nothing => {}
+            }
+        }
+        self.tell_what_is_due();
+    }
+
+    /// Accounts come and go with the instances of Objects 0 and 1.
+    fn follow_accounts(&mut self) {
+        let accounts = accounts(&self.tree);
+        let gone: Vec<ShortServerId> = self
+            .registrations
+            .keys()
+            .filter(|server| accounts.iter().all(|one| one.short_server_id != **server))
+            .copied()
+            .collect();
+        for server in gone {
+            self.forget_server(server);
+        }
+        if self.stopping {
+            return;
+        }
+        for account in accounts {
+            let server = account.short_server_id;
+            let at = self.now.instant;
+            let registration = self
+                .registrations
+                .entry(server)
+                .or_insert_with(|| Registration::new(account.clone(), at));
+            registration.account = account;
+        }
+    }
+
+    fn forget_server(&mut self, server: ShortServerId) {
+        if self.registrations.get(&server).is_some_and(Registration::is_open) {
+            self.leave(server, None);
+        }
+        self.end_observations(server);
+        if let Some(registration) = self.registrations.remove(&server)
+            && let Some(peer) = registration.peer
+        {
+            self.transport.release(peer);
+        }
+    }
+
+    /// What this Server should know of us.
+    fn desired(&self, account: &Account) -> Told {
+        Told {
+            lifetime_s: account.lifetime_s,
+            binding: account.binding,
+            sms_number: self.config.sms_number.clone(),
+            links: self.links(),
+        }
+    }
+
+    /// Our Objects and their instances; never Object 0 (TS 1.0 §5.3.1).
+    fn links(&self) -> ObjectLinks {
+        let mut links = ObjectLinks::builder();
+        if !self.config.root.is_empty() {
+            links = links.root(&self.config.root).unwrap_or_default();
+        }
+        for slot in self.tree.slots() {
+            let id = slot.definition.id;
+            if id == ObjectId::SECURITY {
+                continue;
+            }
+            links = links.object(id);
+            if slot.definition.version != ObjectVersion::V1_0 {
+                links = links.version(id, slot.definition.version);
+            }
+            for instance in slot.instances.keys() {
+                links = links.instance(id, *instance);
+            }
+        }
+        links.build()
+    }
+
+    /// Finds the Server's address, then registers.
+    fn find(&mut self, server: ShortServerId) {
+        self.end_observations(server);
+        let account = &self.registrations[&server].account;
+        if account.mode != MODE_NOSEC {
+            let mode = account.mode;
+            return self.fail(server, Reason::SecurityMode(mode));
+        }
+        let (host, port) = (account.uri.host.clone(), account.uri.port);
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return self.register(server, &Address::Udp((ip, port).into()));
+        }
+        let need = NeedId(self.next_need);
+        self.next_need += 1;
+        self.needs.insert(need, server);
+        self.set_phase(server, Phase::Resolving { need });
+        self.outputs.push_back(Output::Need(need, Need::Resolve { host, port }));
+    }
+
+    fn set_phase(&mut self, server: ShortServerId, phase: Phase) {
+        if let Some(registration) = self.registrations.get_mut(&server) {
+            registration.phase = phase;
+        }
+    }
+
+    fn register(&mut self, server: ShortServerId, address: &Address) {
+        let peer = self.transport.peer_at(self.now, address, None);
+        let registration = self.registrations.get_mut(&server).expect("asked for by id");
+        if registration.peer != Some(peer) {
+            self.transport.hold(peer);
+            if let Some(old) = registration.peer.replace(peer) {
+                self.transport.release(old);
+            }
+        }
+        let account = registration.account.clone();
+        let telling = self.desired(&account);
+        let register = Register {
+            endpoint: self.config.endpoint.clone(),
+            lifetime_s: telling.lifetime_s,
+            version: LwM2mVersion::V1_0,
+            binding: telling.binding,
+            sms_number: telling.sms_number.clone(),
+            links: telling.links.clone(),
+            parameters: Vec::new(),
+            deviations: Deviations::default(),
+        };
+        match self.transport.register(self.now, peer, &register, Carriage::default()) {
+            Ok(request) => self.set_phase(server, Phase::Registering { request, telling }),
+            Err(_) => self.fail(server, Reason::Busy),
+        }
+    }
+
+    fn send_update(&mut self, server: ShortServerId, update: &Update, telling: Told) {
+        let registration = &self.registrations[&server];
+        let Some(peer) = registration.peer else { return };
+        let location = &registration.location;
+        let sent = self.transport.update(self.now, peer, location, update, Carriage::default());
+        match sent {
+            Ok(request) => {
+                let changed = !update.is_refresh();
+                self.set_phase(server, Phase::Updating { request, telling, changed });
+            }
+            Err(_) => self.fail(server, Reason::Busy),
+        }
+    }
+
+    /// De-registers; `again` is when to come back.
+    pub(crate) fn leave(&mut self, server: ShortServerId, again: Option<Instant>) {
+        let Some(registration) = self.registrations.get(&server) else { return };
+        let Some(peer) = registration.peer else { return };
+        let location = &registration.location;
+        let sent = self.transport.deregister(self.now, peer, location, Carriage::default());
+        self.end_observations(server);
+        match (sent, again) {
+            (Ok(request), again) => self.set_phase(server, Phase::Leaving { request, again }),
+            (Err(_), Some(at)) => self.set_phase(server, Phase::Due { at }),
+            (Err(_), None) => self.set_phase(server, Phase::Stopped),
+        }
+    }
+
+    /// Which registration waits for the answer to this request.
+    fn waiting_for(&self, asked: RequestId) -> Option<ShortServerId> {
+        self.registrations.iter().find_map(|(server, registration)| match &registration.phase {
+            Phase::Registering { request, .. }
+            | Phase::Updating { request, .. }
+            | Phase::Leaving { request, .. }
+                if *request == asked =>
+            {
+                Some(*server)
+            }
+            _ => None,
+        })
+    }
+
+    fn answered(&mut self, request: RequestId, answer: &dunlin_transport::Answer) {
+        let Some(server) = self.waiting_for(request) else { return };
+        let registration = self.registrations.get_mut(&server).expect("it waits");
+        let success = answer.code.is_ok_and(|code| code.is_success());
+        let now = self.now.instant;
+        let event = match registration.phase.clone() {
+            Phase::Registering { telling, .. } if success => {
+                registration.location.clone_from(&answer.location);
+                registration.accepted(now, telling);
+                Event::Registered { server, location: answer.location.join("/") }
+            }
+            Phase::Updating { telling, changed, .. } if success => {
+                registration.accepted(now, telling);
+                Event::Updated { server, changed }
+            }
+            Phase::Updating { .. } => {
+                // Whatever the Server has against it, a new registration is the way (TS 1.0 §5.3.2).
+                registration.phase = Phase::Due { at: now };
+                return self.end_observations(server);
+            }
+            Phase::Leaving { again, .. } => {
+                registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
+                Event::Deregistered { server }
+            }
+            _ => {
+                let code = answer.code.map_or_else(|byte| byte, |code| code.to_byte());
+                let words = String::from_utf8_lossy(&answer.payload).to_string();
+                return self.fail(server, Reason::Refused(code, words));
+            }
+        };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn unanswered(&mut self, request: RequestId, failure: Failure) {
+        let Some(server) = self.waiting_for(request) else { return };
+        let registration = self.registrations.get_mut(&server).expect("it waits");
+        match registration.phase.clone() {
+            Phase::Leaving { again, .. } => {
+                registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
+            }
+            _ => self.fail(server, Reason::NoAnswer(failure)),
+        }
+    }
+
+    fn fail(&mut self, server: ShortServerId, reason: Reason) {
+        self.end_observations(server);
+        let jitter = 0.8 + 0.4 * f64::from(self.random.next_u32()) / f64::from(u32::MAX);
+        let Some(registration) = self.registrations.get_mut(&server) else { return };
+        let pause = registration.failed(self.now.instant, jitter);
+        let again_in_s = pause.as_secs();
+        self.outputs.push_back(Output::Event(Event::RegistrationFailed {
+            server,
+            reason,
+            again_in_s,
+        }));
+    }
+
+    /// Which Server speaks from there, if it may: it has answered our Register.
+    pub(crate) fn server_at(&self, peer: PeerId) -> Option<ShortServerId> {
+        let mut open = self.registrations.iter().filter(|(_, one)| one.is_open());
+        open.find(|(_, one)| one.peer == Some(peer)).map(|(server, _)| *server)
+    }
+
+    /// Keeps what a Server has changed; the answer waits for the number that is returned.
+    pub(crate) fn commit(&mut self) -> u64 {
+        self.next_commit += 1;
+        let state = Snapshot::take(&self.tree, &self.attributes).encode();
+        let number = self.next_commit;
+        self.outputs.push_back(Output::Commit(Commit { number, state }));
+        number
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}

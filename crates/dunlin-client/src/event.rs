@@ -1,0 +1,186 @@
+//! What a Client tells its embedder, and what it asks of it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dunlin_lwm2m::operation::{Arguments, ResponseCode};
+use dunlin_lwm2m::{Path, ShortServerId};
+use dunlin_transport::{Address, Failure, Instant, Transmit};
+
+/// What the driver does next.
+#[derive(Debug)]
+pub enum Output {
+    /// Make this durable: datagrams whose barrier is this number or greater wait for it.
+    Commit(Commit),
+    /// Send a datagram, once its barrier is durable.
+    Transmit(Transmit),
+    /// A question; answered with `handle_answer`.
+    Need(NeedId, Need),
+    /// News.
+    Event(Event),
+    /// Nothing more; wake the machine at this time, if any.
+    Timeout(Option<Instant>),
+}
+
+/// What must survive a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Rises by one with each.
+    pub number: u64,
+    /// The whole of it, to be kept in place of the one before; read by `Client::restore`.
+    pub state: Vec<u8>,
+}
+
+/// Names a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NeedId(pub(crate) u64);
+
+/// A question to the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Need {
+    /// The address of a host that is written as a name.
+    Resolve {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// The address; `None` if there is none.
+    Resolved(Option<Address>),
+}
+
+/// News for the embedder.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A Server has accepted the registration.
+    Registered {
+        /// Which Server.
+        server: ShortServerId,
+        /// Under which location.
+        location: String,
+    },
+    /// A Server has answered an Update.
+    Updated {
+        /// Which Server.
+        server: ShortServerId,
+        /// Whether it told something new, or only that the Client is there.
+        changed: bool,
+    },
+    /// A registration could not be made or kept; it is tried again.
+    RegistrationFailed {
+        /// Which Server.
+        server: ShortServerId,
+        /// Why.
+        reason: Reason,
+        /// In how many seconds it is tried again.
+        again_in_s: u64,
+    },
+    /// The Client has de-registered.
+    Deregistered {
+        /// From which Server.
+        server: ShortServerId,
+    },
+    /// A Server has written these Resources.
+    Written {
+        /// Which Server.
+        server: ShortServerId,
+        /// What has changed.
+        paths: Vec<Path>,
+    },
+    /// A Server has executed a Resource that is the embedder's to carry out.
+    Executed {
+        /// Which Server.
+        server: ShortServerId,
+        /// Which Resource.
+        path: Path,
+        /// With what.
+        arguments: Arguments,
+    },
+    /// A Server has created instances.
+    Created {
+        /// Which Server.
+        server: ShortServerId,
+        /// Which instances.
+        paths: Vec<Path>,
+    },
+    /// A Server has deleted an instance.
+    Deleted {
+        /// Which Server.
+        server: ShortServerId,
+        /// Which instance.
+        path: Path,
+    },
+    /// A Server observes from now on.
+    Observed {
+        /// Which Server.
+        server: ShortServerId,
+        /// What.
+        path: Path,
+    },
+    /// An observation is over.
+    ObservationEnded {
+        /// Whose.
+        server: ShortServerId,
+        /// Of what.
+        path: Path,
+    },
+    /// A notification has been acknowledged.
+    Notified {
+        /// By which Server.
+        server: ShortServerId,
+        /// Of what.
+        path: Path,
+    },
+    /// A request was refused.
+    Refused {
+        /// Whose.
+        server: ShortServerId,
+        /// About what.
+        path: Path,
+        /// With which code.
+        code: ResponseCode,
+        /// Why.
+        what: &'static str,
+    },
+    /// The Client does not listen from now on, until it has something to say (TS 1.0 §8.3).
+    Asleep,
+    /// The Client listens again.
+    Awake,
+    /// A Server wants the device to reboot; the answer has gone out before.
+    Reboot,
+    /// A Server wants the device as it came from the factory; the answer has gone out before.
+    FactoryReset,
+}
+
+/// Why a registration failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The Server's name has no address.
+    #[error("the name {0} has no address")]
+    Unresolved(String),
+    /// The account asks for security, and this Client has none.
+    #[error("the account wants security mode {0}, and this client speaks NoSec alone")]
+    SecurityMode(i64),
+    /// No answer.
+    #[error("no answer ({0:?})")]
+    NoAnswer(Failure),
+    /// The Server refused; the code's byte, and its words.
+    #[error("refused with {}.{:02}{}", .0 >> 5, .0 & 31, after_colon(.1))]
+    Refused(u8, String),
+    /// Nothing could be sent.
+    #[error("too much is under way")]
+    Busy,
+}
+
+fn after_colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { alloc::format!(": {text}") }
+}

@@ -1,0 +1,128 @@
+//! What makes an Object more than data: one file per Object that does something, and the table.
+//!
+//! An Object without behaviour of its own is [`Plain`]: its values are stored, read and written, and
+//! what is executed is told to the embedder.
+
+mod device;
+mod plain;
+mod security;
+mod sensor;
+pub(crate) mod server;
+
+use core::fmt;
+
+use dunlin_lwm2m::definition::ResourceDefinition;
+use dunlin_lwm2m::operation::Arguments;
+use dunlin_lwm2m::{Instance, ObjectId, ResourceId, ResourceValue};
+use dunlin_transport::WallTime;
+
+pub use device::Device;
+pub use plain::Plain;
+pub use security::Security;
+pub use sensor::Sensor;
+pub use server::Server;
+
+use crate::tree::Refusal;
+
+/// What an Object does beyond keeping values. Every method has a default: the Object is data.
+pub trait Behaviour: fmt::Debug + Send {
+    /// The value of a Resource at this moment, where it is not the stored one.
+    fn read(
+        &self,
+        instance: &Instance,
+        resource: ResourceId,
+        wall: WallTime,
+    ) -> Option<ResourceValue> {
+        let _ = (instance, resource, wall);
+        None
+    }
+
+    /// Whether an instance may look like this after a Write or Create: what types and ranges of the
+    /// definition do not say.
+    ///
+    /// # Errors
+    ///
+    /// The refusal to answer with; nothing is changed then.
+    fn check(&self, written: &Instance) -> Result<(), Refusal> {
+        let _ = written;
+        Ok(())
+    }
+
+    /// A Server has written this Resource.
+    fn written(&mut self, resource: ResourceId, wall: WallTime) {
+        let _ = (resource, wall);
+    }
+
+    /// Adds to a new instance what the Client itself supplies.
+    fn fill(&self, created: &mut Instance) {
+        let _ = created;
+    }
+
+    /// Adjusts other Resources when the device sets `changed`: a maximum that follows its value.
+    fn follow(&self, before: &Instance, after: &mut Instance, changed: ResourceId) {
+        let _ = (before, after, changed);
+    }
+
+    /// Whether this Resource, if it is executable, does something here.
+    fn executes(&self, definition: &ResourceDefinition) -> bool {
+        let _ = definition;
+        true
+    }
+
+    /// Executes a Resource. Changes of values are made at once; what reaches beyond the Object is
+    /// returned, and done after the answer has gone out.
+    ///
+    /// # Errors
+    ///
+    /// The refusal to answer with.
+    fn execute(
+        &mut self,
+        instance: &mut Instance,
+        resource: ResourceId,
+        arguments: &Arguments,
+        wall: WallTime,
+    ) -> Result<Action, Refusal> {
+        let _ = (instance, resource, arguments, wall);
+        Ok(Action::Tell)
+    }
+
+    /// Whether a Server may create instances.
+    fn creatable(&self) -> bool {
+        true
+    }
+
+    /// Whether a Server may delete instances.
+    fn deletable(&self) -> bool {
+        true
+    }
+}
+
+/// What follows from an Execute, once its answer is on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Tell the embedder, who knows what it means.
+    Tell,
+    /// Nothing more: it is done.
+    Nothing,
+    /// Send an Update to the Server of this instance of Object 1 (`/1/x/8`).
+    Update,
+    /// De-register from the Server of this instance and stay away for a while (`/1/x/4`).
+    Disable,
+    /// Reboot the device (`/3/0/4`).
+    Reboot,
+    /// Bring the device back to its first state (`/3/0/5`).
+    FactoryReset,
+}
+
+/// The behaviour that belongs to an Object.
+#[must_use]
+pub fn behaviour_of(object: ObjectId) -> alloc::boxed::Box<dyn Behaviour> {
+    match object {
+        ObjectId::SECURITY => alloc::boxed::Box::new(Security),
+        ObjectId::SERVER => alloc::boxed::Box::new(Server),
+        ObjectId::DEVICE => alloc::boxed::Box::new(Device::default()),
+        ObjectId(3300..=3303) => alloc::boxed::Box::new(Sensor),
+        _ => alloc::boxed::Box::new(Plain),
+    }
+}

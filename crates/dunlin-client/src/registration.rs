@@ -1,0 +1,233 @@
+//! One registration: register, refresh, update, leave, and try again (TS 1.0 §5.3).
+//!
+//! ```text
+//! Due ── resolve ──> Resolving ── register ──> Registering ──2.01──> Registered ──> Updating ─┐
+//!  ^                     │                          │                    ^  │  2.04 ─────────┤
+//!  └──── back-off ───────┴──────────────────────────┴── 4.04, no answer ─┘  └──> Leaving ──> Due
+//! ```
+//!
+//! Decisions are made here from the time and from what the Objects say now ([`Told`]); the machine
+//! carries them out and reports back.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use dunlin_lwm2m::link::ObjectLinks;
+use dunlin_lwm2m::operation::{Binding, SmsNumber, Update};
+use dunlin_transport::{Instant, PeerId, RequestId};
+
+use crate::account::Account;
+use crate::event::NeedId;
+
+/// The first pause before a registration is tried again; it doubles each time.
+const PAUSE_FIRST: Duration = Duration::from_secs(5);
+
+/// The longest pause: a Server that was away for a day is found again within ten minutes.
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+
+/// MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2): a refresh begins this long before the lifetime ends, so
+/// that all its retransmissions come in time.
+pub(crate) const MAX_TRANSMIT_WAIT: Duration = Duration::from_secs(93);
+
+/// What a Server knows of us, or should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) lifetime_s: u32,
+    pub(crate) binding: Binding,
+    pub(crate) sms_number: Option<SmsNumber>,
+    pub(crate) links: ObjectLinks,
+}
+
+impl Told {
+    /// The Update that brings a Server from `before` to this.
+    pub(crate) fn update_from(&self, before: &Self) -> Update {
+        Update {
+            lifetime_s: (self.lifetime_s != before.lifetime_s).then_some(self.lifetime_s),
+            binding: (self.binding != before.binding).then_some(self.binding),
+            sms_number: if self.sms_number == before.sms_number {
+                None
+            } else {
+                self.sms_number.clone()
+            },
+            links: (self.links != before.links).then(|| self.links.clone()),
+            ..Update::default()
+        }
+    }
+}
+
+/// Where a registration stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Phase {
+    /// To be registered at that time.
+    Due { at: Instant },
+    /// The Server's name is being looked up.
+    Resolving { need: NeedId },
+    /// Register is under way.
+    Registering { request: RequestId, telling: Told },
+    /// The Server knows us.
+    Registered,
+    /// Update is under way.
+    Updating { request: RequestId, telling: Told, changed: bool },
+    /// De-register is under way; after it, Due at that time, or never again.
+    Leaving { request: RequestId, again: Option<Instant> },
+    /// Not to be registered any more: the Client stops.
+    Stopped,
+}
+
+/// What is to be done for a registration now.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    Register,
+    Update(Update),
+    Nothing,
+}
+
+/// One Server, and how it stands with us.
+#[derive(Clone, Debug)]
+pub(crate) struct Registration {
+    pub(crate) account: Account,
+    pub(crate) phase: Phase,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) location: Vec<String>,
+    pub(crate) told: Option<Told>,
+    /// When the registration ends if nothing is heard of us.
+    pub(crate) expires_at: Instant,
+    /// When it is refreshed.
+    pub(crate) refresh_at: Instant,
+    /// An Update is asked for, whether or not anything has changed.
+    pub(crate) update_wanted: bool,
+    attempts: u32,
+}
+
+impl Registration {
+    pub(crate) fn new(account: Account, at: Instant) -> Self {
+        Self {
+            account,
+            phase: Phase::Due { at },
+            peer: None,
+            location: Vec::new(),
+            told: None,
+            expires_at: Instant::ZERO,
+            refresh_at: Instant::ZERO,
+            update_wanted: false,
+            attempts: 0,
+        }
+    }
+
+    /// Whether the Server may speak with us: it has answered our Register and we have not left.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Registered | Phase::Updating { .. })
+    }
+
+    /// What is to be done, given what the Server should know.
+    pub(crate) fn step(&self, now: Instant, desired: &Told) -> Step {
+        match &self.phase {
+            Phase::Due { at } if *at <= now => Step::Register,
+            Phase::Registered if self.expires_at <= now => Step::Register,
+            Phase::Registered => {
+                let told = self.told.as_ref().unwrap_or(desired);
+                let wanted = self.update_wanted || self.refresh_at <= now || told != desired;
+                if wanted { Step::Update(desired.update_from(told)) } else { Step::Nothing }
+            }
+            _ => Step::Nothing,
+        }
+    }
+
+    /// When `step` has something new to say.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Due { at } => Some(*at),
+            Phase::Registered => Some(self.refresh_at.min(self.expires_at)),
+            _ => None,
+        }
+    }
+
+    /// The Server has heard us: the lifetime begins anew.
+    pub(crate) fn accepted(&mut self, now: Instant, told: Told) {
+        let lifetime = Duration::from_secs(told.lifetime_s.into());
+        self.expires_at = now + lifetime;
+        self.refresh_at = self.expires_at - (lifetime / 2).min(MAX_TRANSMIT_WAIT);
+        self.told = Some(told);
+        self.attempts = 0;
+        self.update_wanted = false;
+        self.phase = Phase::Registered;
+    }
+
+    /// It did not work: Due again after a pause that grows, stretched by `jitter` of 0.8 to 1.2.
+    pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
+        let pause = PAUSE_FIRST.saturating_mul(1 << self.attempts.min(10)).min(PAUSE_MAX);
+        let pause = pause.mul_f64(jitter.clamp(0.8, 1.2));
+        self.attempts = self.attempts.saturating_add(1);
+        self.phase = Phase::Due { at: now + pause };
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::{Scheme, ServerUri};
+    use alloc::string::ToString;
+    use dunlin_lwm2m::{ObjectInstanceId, ShortServerId};
+
+    fn told() -> Told {
+        Told {
+            lifetime_s: 600,
+            binding: Binding::U,
+            sms_number: None,
+            links: ObjectLinks::builder().instance(1, 0).instance(3, 0).build(),
+        }
+    }
+
+    fn registration() -> Registration {
+        let account = Account {
+            short_server_id: ShortServerId::new(1).unwrap(),
+            security: ObjectInstanceId(0),
+            server: ObjectInstanceId(0),
+            uri: ServerUri { scheme: Scheme::Coap, host: "h".to_string(), port: 5683 },
+            mode: 3,
+            lifetime_s: 600,
+            binding: Binding::U,
+            default_pmin_s: None,
+            default_pmax_s: None,
+            stores_notifications: true,
+        };
+        Registration::new(account, Instant::ZERO)
+    }
+
+    fn second(seconds: u64) -> Instant {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn ts_5_3_2_an_update_is_sent_before_the_lifetime_runs_out_and_says_nothing_new() {
+        let mut registration = registration();
+        registration.accepted(second(0), told());
+        assert_eq!(registration.step(second(506), &told()), Step::Nothing);
+        assert_eq!(registration.next(), Some(second(507)));
+        let Step::Update(update) = registration.step(second(507), &told()) else { panic!() };
+        assert!(update.is_refresh());
+        assert_eq!(registration.step(second(600), &told()), Step::Register);
+    }
+
+    #[test]
+    fn ts_5_3_2_an_update_tells_what_has_changed_and_nothing_else() {
+        let mut registration = registration();
+        registration.accepted(second(0), told());
+        let desired = Told { lifetime_s: 60, ..told() };
+        let Step::Update(update) = registration.step(second(1), &desired) else { panic!() };
+        assert_eq!(update.lifetime_s, Some(60));
+        assert_eq!((update.binding, update.links), (None, None));
+    }
+
+    #[test]
+    fn pauses_double_up_to_ten_minutes() {
+        let mut registration = registration();
+        let pauses: Vec<u64> =
+            (0..9).map(|_| registration.failed(second(0), 1.0).as_secs()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        registration.accepted(second(0), told());
+        assert_eq!(registration.failed(second(0), 9.0).as_secs(), 6, "jitter is bounded");
+    }
+}

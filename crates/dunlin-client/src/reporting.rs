@@ -1,0 +1,156 @@
+//! Carries out what [`crate::notify`] decides: changes make observations due, due ones are told.
+
+use alloc::vec::Vec;
+
+use dunlin_lwm2m::format;
+use dunlin_lwm2m::operation::{Response, ResponseCode};
+use dunlin_lwm2m::{Path, ShortServerId};
+use dunlin_transport::{NotificationId, ObserverId};
+
+use crate::access::Asker;
+use crate::client::Client;
+use crate::event::Event;
+use crate::registration::Phase;
+
+impl Client {
+    /// These values have changed, or these instances have come or gone.
+    pub(crate) fn values_changed(&mut self, paths: &[Path]) {
+        for at in 0..self.observations.len() {
+            let observed = self.observations[at].path;
+            let touched =
+                paths.iter().any(|path| observed.contains(path) || path.contains(&observed));
+            if touched {
+                self.look_at(at);
+            }
+        }
+    }
+
+    fn look_at(&mut self, at: usize) {
+        let (server, path) = (self.observations[at].server, self.observations[at].path);
+        let Some(registration) = self.registrations.get(&server) else { return };
+        let asker = Asker { server, alone: self.registrations.len() == 1 };
+        let attributes = self.attributes.in_force(&registration.account, path);
+        if let Ok(current) = self.visible(asker, path) {
+            self.observations[at].changed(&current, &attributes);
+        }
+    }
+
+    /// Tells what is due, where the Server can be reached. A Client that sleeps wakes with an
+    /// Update first, and tells when that is answered (TS 1.0 §8.3).
+    pub(crate) fn tell_what_is_due(&mut self) {
+        let now = self.now.instant;
+        let due: Vec<ObserverId> = self
+            .observations
+            .iter()
+            .filter(|one| {
+                self.registrations.get(&one.server).is_some_and(|registration| {
+                    let attributes = self.attributes.in_force(&registration.account, one.path);
+                    registration.phase == Phase::Registered
+                        && one.next(&attributes).is_some_and(|next| next <= now)
+                })
+            })
+            .map(|one| one.observer)
+            .collect();
+        for observer in due {
+            self.tell_one(observer);
+        }
+    }
+
+    fn tell_one(&mut self, observer: ObserverId) {
+        let Some(at) = self.observations.iter().position(|one| one.observer == observer) else {
+            return;
+        };
+        let (server, path) = (self.observations[at].server, self.observations[at].path);
+        if self.sleep.is_asleep() {
+            if let Some(registration) = self.registrations.get_mut(&server) {
+                registration.update_wanted = true;
+                let account = registration.account.clone();
+                self.wake(server, &account);
+            }
+            return;
+        }
+        let asker = Asker { server, alone: self.registrations.len() == 1 };
+        let answer = self.visible(asker, path).ok().and_then(|node| {
+            let payload = format::encode(self.observations[at].format, path, &node).ok()?;
+            Some((node, payload))
+        });
+        let Some((node, payload)) = answer else {
+            // What was observed is gone: an error ends the observation (RFC 7641 §4.2).
+            let gone = Response::new(ResponseCode::NotFound);
+            let _ = self.transport.notify(self.now, observer, gone, false, 0);
+            return self.observer_gone(observer);
+        };
+        let response = Response::content(self.observations[at].format, payload);
+        let confirmable = self.config.confirmable_notifications;
+        let sent = self.transport.notify(self.now, observer, response, confirmable, 0);
+        let one = &mut self.observations[at];
+        match sent {
+            Ok(notification) => {
+                one.told = node;
+                one.told_at = self.now.instant;
+                one.due = false;
+                one.under_way = confirmable.then_some(notification);
+            }
+            // Too much waits for this Server: it is told with the next change or period.
+            Err(_) => one.due = true,
+        }
+    }
+
+    pub(crate) fn delivered(&mut self, notification: NotificationId, observer: ObserverId) {
+        let Some(one) = self.observations.iter_mut().find(|one| one.observer == observer) else {
+            return;
+        };
+        if one.under_way == Some(notification) {
+            one.under_way = None;
+        }
+        let (server, path) = (one.server, one.path);
+        self.tell(Event::Notified { server, path });
+        // What has changed while it was under way is told next.
+        if let Some(at) = self.observations.iter().position(|one| one.observer == observer) {
+            self.look_at(at);
+        }
+    }
+
+    /// Nobody acknowledged: the Server cannot be reached. With Notification Storing the value is
+    /// told again once an Update shows that it can; without, the observation is dropped, as
+    /// RFC 7641 §4.5 says.
+    pub(crate) fn lost(&mut self, notification: NotificationId, observer: ObserverId) {
+        let Some(at) = self.observations.iter().position(|one| one.observer == observer) else {
+            return;
+        };
+        if self.observations[at].under_way != Some(notification) {
+            return;
+        }
+        let server = self.observations[at].server;
+        let Some(registration) = self.registrations.get_mut(&server) else { return };
+        registration.update_wanted = true;
+        if registration.account.stores_notifications {
+            self.observations[at].under_way = None;
+            self.observations[at].due = true;
+        } else {
+            let _ = self.transport.remove_observer(observer);
+            self.observer_gone(observer);
+        }
+    }
+
+    pub(crate) fn observer_gone(&mut self, observer: ObserverId) {
+        if let Some(at) = self.observations.iter().position(|one| one.observer == observer) {
+            let ended = self.observations.remove(at);
+            self.tell(Event::ObservationEnded { server: ended.server, path: ended.path });
+        }
+    }
+
+    /// A Server that is registered with anew, or left, observes no more (TS 1.0 §5.3.1).
+    pub(crate) fn end_observations(&mut self, server: ShortServerId) {
+        let ended: Vec<ObserverId> = self
+            .observations
+            .iter()
+            .filter(|one| one.server == server)
+            .map(|one| one.observer)
+            .collect();
+        for observer in ended {
+            let _ = self.transport.remove_observer(observer);
+            self.observer_gone(observer);
+        }
+    }
+}
