@@ -55,9 +55,9 @@ impl Snapshot {
     pub(crate) fn apply(self, tree: &mut Tree, attributes: &mut AttributeBook) {
         for (id, bytes) in self.objects {
             let Some(slot) = tree.slot_mut(id) else { continue };
-            let decoded =
-                format::decode(ContentFormat::TLV, Path::object(id), &bytes, &*slot.definition);
-            let Ok(Node::Object(object)) = decoded else { continue };
+            let tlv = Some(ContentFormat::TLV);
+            let decoded = format::decode(tlv, Path::object(id), &bytes, &*slot.definition);
+            let Ok(Node::Object(object)) = decoded.map(|decoded| decoded.node) else { continue };
             let kept: Vec<Instance> = object.into_instances();
             slot.instances = kept.into_iter().map(|instance| (instance.id, instance)).collect();
         }

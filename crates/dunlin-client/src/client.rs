@@ -597,3 +597,13 @@ impl Client {
         self.outputs.push_back(Output::Event(event));
     }
 }
+
+impl Client {
+    /// A sleeping Client has something to say: an Update, which wakes it.
+    pub(crate) fn wake(&mut self, server: ShortServerId, account: &Account) {
+        let desired = self.desired(account);
+        if let Step::Update(update) = self.registrations[&server].step(self.now.instant, &desired) {
+            self.send_update(server, &update, desired);
+        }
+    }
+}

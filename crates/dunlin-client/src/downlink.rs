@@ -12,7 +12,7 @@ use dunlin_lwm2m::format;
 use dunlin_lwm2m::link::{Discovered, DiscoveredLink};
 use dunlin_lwm2m::operation::{Operation, Response, ResponseCode, WriteMode};
 use dunlin_lwm2m::{
-    ContentFormat, Instance, Level, Node, Object, ObjectId, ObjectVersion, Path, Resource,
+    ContentFormat, Deviation, Instance, Level, Node, Object, ObjectId, ObjectVersion, Path, Resource,
     ResourceValue, ShortServerId, Value,
 };
 use dunlin_transport::{ExchangeId, PeerId, Token};
@@ -144,7 +144,7 @@ impl Client {
                 Err(refusal)
             }
         })?;
-        let node = self.decode(path, format, payload)?;
+        let node = self.decode(path, format, payload)?.node;
         let paths = self.tree.write(path, mode, node, self.now.wall)?;
         let barrier = self.commit();
         self.values_changed(&paths);
@@ -152,20 +152,24 @@ impl Client {
         Ok((Response::new(ResponseCode::Changed), barrier))
     }
 
-    /// Reads a payload for the level of its target.
-    fn decode(&self, path: Path, format: ContentFormat, payload: &[u8]) -> Result<Node, Refusal> {
+    /// Reads a payload for its target. What a Server writes is taken as it says or not at all: no
+    /// value is guessed.
+    fn decode(
+        &self,
+        path: Path,
+        format: ContentFormat,
+        payload: &[u8],
+    ) -> Result<format::Decoded, Refusal> {
         let slot = path.object_id().and_then(|object| self.tree.slot(object));
-        let slot =
-            slot.ok_or(Refusal::new(ResponseCode::NotFound, "no such Object"))?;
-        format::decode(format, path, payload, &*slot.definition).map_err(|error| {
-            if format::is_known(format) {
-                let _ = error;
-                Refusal::new(ResponseCode::BadRequest, "the payload does not fit its target")
-            } else {
-                let what = "this Content-Format is not supported";
-                Refusal::new(ResponseCode::UnsupportedContentFormat, what)
-            }
-        })
+        let slot = slot.ok_or(Refusal::new(ResponseCode::NotFound, "no such Object"))?;
+        let decoded = format::decode(Some(format), path, payload, &*slot.definition)
+            .map_err(|error| Refusal::new(error.code(), "the payload cannot be read"))?;
+        if decoded.deviations.iter().all(is_harmless) {
+            Ok(decoded)
+        } else {
+            let what = "the payload does not say what the definition of the Object expects";
+            Err(Refusal::new(ResponseCode::BadRequest, what))
+        }
     }
 
     fn execute(
@@ -228,10 +232,13 @@ impl Client {
         payload: &[u8],
     ) -> Answered {
         let target = Path::object(object);
-        let made = match self.decode(target, format, payload)? {
+        let decoded = self.decode(target, format, payload)?;
+        let made = match decoded.node {
+            Node::Object(object) if decoded.unnamed_instance => {
+                Created::Unnamed(object.into_instances())
+            }
             Node::Object(object) => Created::Named(object.into_instances()),
-            Node::Instance(instance) => Created::Unnamed(instance),
-            Node::Resource(_) => {
+            Node::Instance(_) | Node::Resource(_) => {
                 let what = "the payload is neither an Object nor the Resources of an instance";
                 return Err(Refusal::new(ResponseCode::BadRequest, what));
             }
@@ -401,6 +408,18 @@ fn dimension(value: Option<&ResourceValue>) -> Option<u16> {
     }
 }
 
+/// Spellings that leave no doubt about what is meant.
+fn is_harmless(deviation: Deviation) -> bool {
+    matches!(
+        deviation,
+        Deviation::OldContentFormat
+            | Deviation::TlvInstanceWrapped
+            | Deviation::NameSpelling
+            | Deviation::Base64Spelling
+            | Deviation::ObjectLinkEmpty
+    )
+}
+
 /// Writes an answer in the format that is wanted, or else in the one that fits: text for a value,
 /// bytes for bytes, TLV for everything that has more.
 fn encode(
@@ -409,13 +428,10 @@ fn encode(
     accept: Option<ContentFormat>,
 ) -> Result<(ContentFormat, Vec<u8>), Refusal> {
     let format = accept.unwrap_or_else(|| preferred(node));
-    match format::encode(format, path, node) {
-        Ok(payload) => Ok((format, payload)),
-        Err(_) => Err(Refusal::new(
-            ResponseCode::NotAcceptable,
-            "the value cannot be given in the format that is accepted",
-        )),
-    }
+    let payload = format::encode(format, path, node).map_err(|error| {
+        Refusal::new(error.code(), "the value cannot be given in the format that is accepted")
+    })?;
+    Ok((format, payload))
 }
 
 fn preferred(node: &Node) -> ContentFormat {

@@ -1,1 +1,38 @@
-//! The LwM2M Client, as a machine without IO.
+//! The LwM2M Client as a machine without IO: Objects on one side, Servers on the other.
+//!
+//! An embedder gives it Objects ([`Tree`], [`Slot`]), datagrams and time, sets values as they
+//! change, and carries out what Servers execute. Everything else - registering, answering,
+//! notifying when attributes say so, sleeping in queue mode - the machine does by itself. Read
+//! [`Client`] first, [`Behaviour`] for an Object that does something.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod access;
+mod account;
+mod attributes;
+mod change;
+mod client;
+mod downlink;
+mod event;
+mod factory;
+mod notify;
+pub mod object;
+mod registration;
+mod reporting;
+mod sleep;
+mod tree;
+
+pub use account::{Account, MODE_NOSEC, Scheme, ServerUri, UriError, accounts};
+pub use attributes::{ATTRIBUTED_TARGETS_MAX, AttributeBook};
+pub use change::StateError;
+pub use client::{Client, Config};
+pub use downlink::OBSERVATIONS_MAX;
+pub use dunlin_lwm2m as lwm2m;
+pub use dunlin_transport::{Address, Instant, Now, Transmit, WallTime};
+pub use event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
+pub use factory::{Factory, FactoryError};
+pub use object::{Action, Behaviour};
+pub use tree::{
+    Created, INSTANCES_PER_OBJECT_MAX, RESOURCE_INSTANCES_MAX, Refusal, Slot, Tree,
+};

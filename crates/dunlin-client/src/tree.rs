@@ -226,7 +226,7 @@ impl Tree {
         }
         let instances = match made {
             Created::Named(named) => named,
-            Created::Unnamed(resources) => vec_of_one(slot, resources)?,
+            Created::Unnamed(unnamed) => numbered(slot, unnamed)?,
         };
         let mut new = Vec::with_capacity(instances.len());
         for instance in instances {
@@ -281,11 +281,11 @@ impl Tree {
 pub enum Created {
     /// Instances with the numbers that the Server chose.
     Named(Vec<Instance>),
-    /// The Resources of one instance whose number is ours to choose.
-    Unnamed(Instance),
+    /// An instance whose number is ours to choose; the one it carries means nothing.
+    Unnamed(Vec<Instance>),
 }
 
-fn vec_of_one(slot: &Slot, resources: Instance) -> Done<Vec<Instance>> {
+fn numbered(slot: &Slot, unnamed: Vec<Instance>) -> Done<Vec<Instance>> {
     let free = (0..u16::MAX)
         .map(ObjectInstanceId)
         .find(|id| !slot.instances.contains_key(id))
@@ -293,7 +293,7 @@ fn vec_of_one(slot: &Slot, resources: Instance) -> Done<Vec<Instance>> {
     let what = "the Object has room for no other instance";
     let id = free.ok_or(Refusal::new(ResponseCode::BadRequest, what))?;
     let mut instance = Instance::new(id);
-    instance.extend(resources.into_resources());
+    instance.extend(unnamed.into_iter().flat_map(Instance::into_resources));
     Ok(alloc::vec![instance])
 }
 
