@@ -1,1 +1,3 @@
 //! The product as a library: shards, committer, and who is handed to whom.
+
+mod record;
