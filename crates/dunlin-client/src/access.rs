@@ -30,8 +30,10 @@ pub(crate) const ACL: u16 = 2;
 /// Access Control Owner in Object 2.
 pub(crate) const OWNER: u16 = 3;
 
-const UNAUTHORIZED: Refusal =
-    Refusal::new(ResponseCode::Unauthorized, "this Server has no right to do that");
+const UNAUTHORIZED: Refusal = Refusal::new(
+    ResponseCode::Unauthorized,
+    "this Server has no right to do that",
+);
 
 /// One Server, in a Client that has so many of them.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +75,11 @@ pub(crate) fn authorize(tree: &Tree, asker: Asker, operation: &Operation) -> Res
     if object == ObjectId::ACCESS_CONTROL {
         return authorize_own(tree, asker, instance, path, need);
     }
-    if rights(tree, asker, object, instance) & need == 0 { Err(UNAUTHORIZED) } else { Ok(()) }
+    if rights(tree, asker, object, instance) & need == 0 {
+        Err(UNAUTHORIZED)
+    } else {
+        Ok(())
+    }
 }
 
 fn authorize_create(tree: &Tree, asker: Asker, object: ObjectId) -> Result<(), Refusal> {
@@ -85,7 +91,11 @@ fn authorize_create(tree: &Tree, asker: Asker, object: ObjectId) -> Result<(), R
         None if asker.alone => CREATE,
         None => 0,
     };
-    if entry & CREATE == 0 { Err(UNAUTHORIZED) } else { Ok(()) }
+    if entry & CREATE == 0 {
+        Err(UNAUTHORIZED)
+    } else {
+        Ok(())
+    }
 }
 
 /// Access to the Access Control Object itself: open to read, written by the owner alone.
@@ -96,9 +106,13 @@ fn authorize_own(
     path: Path,
     need: i64,
 ) -> Result<(), Refusal> {
-    let owned = tree.value(ObjectId::ACCESS_CONTROL, instance, OWNER).and_then(Value::as_integer)
+    let owned = tree
+        .value(ObjectId::ACCESS_CONTROL, instance, OWNER)
+        .and_then(Value::as_integer)
         == Some(i64::from(asker.server.value()));
-    let writable = path.resource_id().is_none_or(|resource| matches!(resource.0, ACL | OWNER));
+    let writable = path
+        .resource_id()
+        .is_none_or(|resource| matches!(resource.0, ACL | OWNER));
     match need {
         READ => Ok(()),
         WRITE if owned && writable => Ok(()),
@@ -120,8 +134,7 @@ pub(crate) fn rights(
         return if asker.alone { ALL } else { 0 };
     };
     let server = asker.server.value();
-    let owns =
-        control.value(OWNER).and_then(Value::as_integer) == Some(i64::from(server));
+    let owns = control.value(OWNER).and_then(Value::as_integer) == Some(i64::from(server));
     match acl(control, server) {
         Some(own) => own,
         None if owns => ALL,
@@ -131,9 +144,9 @@ pub(crate) fn rights(
 
 fn acl(control: &Instance, server: u16) -> Option<i64> {
     match &control.resource(ACL)?.value {
-        ResourceValue::Multiple(entries) => {
-            entries.get(&ResourceInstanceId(server)).and_then(Value::as_integer)
-        }
+        ResourceValue::Multiple(entries) => entries
+            .get(&ResourceInstanceId(server))
+            .and_then(Value::as_integer),
         ResourceValue::Single(_) => None,
     }
 }

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use dunlin_lwm2m::operation::Binding;
 use dunlin_lwm2m::{Instance, ObjectId, ObjectInstanceId, ShortServerId, Value};
 
-use crate::object::server::{BINDING, DEFAULT_PMAX, DEFAULT_PMIN, LIFETIME, SHORT_SERVER_ID, STORING};
+use crate::object::server::{
+    BINDING, DEFAULT_PMAX, DEFAULT_PMIN, LIFETIME, SHORT_SERVER_ID, STORING,
+};
 use crate::tree::Tree;
 
 /// LwM2M Server URI in Object 0.
@@ -110,7 +112,11 @@ impl ServerUri {
             Scheme::Coap => 5683,
             Scheme::Coaps => 5684,
         };
-        Ok(Self { scheme, host: host.to_string(), port: port.unwrap_or(default) })
+        Ok(Self {
+            scheme,
+            host: host.to_string(),
+            port: port.unwrap_or(default),
+        })
     }
 }
 
@@ -139,25 +145,35 @@ fn parse_port(text: &str) -> Result<u16, UriError> {
 /// left out: there is nobody to tell.
 #[must_use]
 pub fn accounts(tree: &Tree) -> Vec<Account> {
-    tree.instances(ObjectId::SERVER).filter_map(|server| account(tree, server)).collect()
+    tree.instances(ObjectId::SERVER)
+        .filter_map(|server| account(tree, server))
+        .collect()
 }
 
 fn account(tree: &Tree, server: &Instance) -> Option<Account> {
     let short_server_id = server.value(SHORT_SERVER_ID)?.as_integer()?;
     let security = tree.instances(ObjectId::SECURITY).find(|security| {
         security.value(IS_BOOTSTRAP_SERVER) != Some(&Value::Boolean(true))
-            && security.value(SECURITY_SHORT_SERVER_ID).and_then(Value::as_integer)
+            && security
+                .value(SECURITY_SHORT_SERVER_ID)
+                .and_then(Value::as_integer)
                 == Some(short_server_id)
     })?;
     let seconds = |resource: u16| {
-        server.value(resource).and_then(Value::as_integer).and_then(|value| u32::try_from(value).ok())
+        server
+            .value(resource)
+            .and_then(Value::as_integer)
+            .and_then(|value| u32::try_from(value).ok())
     };
     Some(Account {
         short_server_id: ShortServerId::new(u16::try_from(short_server_id).ok()?)?,
         security: security.id,
         server: server.id,
         uri: ServerUri::parse(security.value(URI)?.as_str()?).ok()?,
-        mode: security.value(SECURITY_MODE).and_then(Value::as_integer).unwrap_or(MODE_NOSEC),
+        mode: security
+            .value(SECURITY_MODE)
+            .and_then(Value::as_integer)
+            .unwrap_or(MODE_NOSEC),
         lifetime_s: seconds(LIFETIME)?,
         binding: server
             .value(BINDING)
@@ -182,7 +198,11 @@ mod tests {
             ("coap://[::1]:7", Scheme::Coap, "::1", 7),
             ("coap://[2001:db8::1]", Scheme::Coap, "2001:db8::1", 5683),
         ] {
-            let uri = ServerUri { scheme, host: host.into(), port };
+            let uri = ServerUri {
+                scheme,
+                host: host.into(),
+                port,
+            };
             assert_eq!(ServerUri::parse(text), Ok(uri));
         }
         for (text, error) in [

@@ -46,7 +46,9 @@ impl AttributeBook {
             }
         }
         let written = change.apply_to(self.at(server, path));
-        written.check().map_err(|_| bad("lt + 2 st must be less than gt"))?;
+        written
+            .check()
+            .map_err(|_| bad("lt + 2 st must be less than gt"))?;
         if written.is_empty() {
             self.written.remove(&(server, path));
             return Ok(());
@@ -63,7 +65,10 @@ impl AttributeBook {
     /// What a Server has written at exactly this target.
     #[must_use]
     pub fn at(&self, server: ShortServerId, path: Path) -> Attributes {
-        self.written.get(&(server, path)).copied().unwrap_or_default()
+        self.written
+            .get(&(server, path))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// What is in force for a target: its own attributes, then those of the levels above
@@ -82,20 +87,26 @@ impl AttributeBook {
     /// What is in force for an observation: inherited ones, and the defaults of the account.
     #[must_use]
     pub fn in_force(&self, account: &Account, path: Path) -> Attributes {
-        self.inherited(account.short_server_id, path).over(Attributes {
-            pmin_s: account.default_pmin_s,
-            pmax_s: account.default_pmax_s.filter(|seconds| *seconds > 0),
-            ..Attributes::NONE
-        })
+        self.inherited(account.short_server_id, path)
+            .over(Attributes {
+                pmin_s: account.default_pmin_s,
+                pmax_s: account.default_pmax_s.filter(|seconds| *seconds > 0),
+                ..Attributes::NONE
+            })
     }
 
     fn of_server(&self, server: ShortServerId) -> impl Iterator<Item = &Path> {
-        self.written.keys().filter(move |(of, _)| *of == server).map(|(_, path)| path)
+        self.written
+            .keys()
+            .filter(move |(of, _)| *of == server)
+            .map(|(_, path)| path)
     }
 
     /// Everything written, for the snapshot.
     pub fn iter(&self) -> impl Iterator<Item = (ShortServerId, Path, Attributes)> {
-        self.written.iter().map(|((server, path), attributes)| (*server, *path, *attributes))
+        self.written
+            .iter()
+            .map(|((server, path), attributes)| (*server, *path, *attributes))
     }
 
     /// Puts back what a snapshot kept.

@@ -48,18 +48,28 @@ impl Snapshot {
             let bytes = format::encode(ContentFormat::TLV, path, &Node::Object(object)).ok()?;
             Some((id, bytes))
         });
-        Self { objects: objects.collect(), attributes: attributes.iter().collect() }
+        Self {
+            objects: objects.collect(),
+            attributes: attributes.iter().collect(),
+        }
     }
 
     /// Puts the values back, Object by Object. What the program does not know any more is left out.
     pub(crate) fn apply(self, tree: &mut Tree, attributes: &mut AttributeBook) {
         for (id, bytes) in self.objects {
-            let Some(slot) = tree.slot_mut(id) else { continue };
+            let Some(slot) = tree.slot_mut(id) else {
+                continue;
+            };
             let tlv = Some(ContentFormat::TLV);
             let decoded = format::decode(tlv, Path::object(id), &bytes, &*slot.definition);
-            let Ok(Node::Object(object)) = decoded.map(|decoded| decoded.node) else { continue };
+            let Ok(Node::Object(object)) = decoded.map(|decoded| decoded.node) else {
+                continue;
+            };
             let kept: Vec<Instance> = object.into_instances();
-            slot.instances = kept.into_iter().map(|instance| (instance.id, instance)).collect();
+            slot.instances = kept
+                .into_iter()
+                .map(|instance| (instance.id, instance))
+                .collect();
         }
         for (server, path, kept) in self.attributes {
             attributes.restore(server, path, kept);
@@ -68,7 +78,8 @@ impl Snapshot {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new(Vec::new());
-        self.encode_into(&mut encoder).expect("a vector takes everything");
+        self.encode_into(&mut encoder)
+            .expect("a vector takes everything");
         encoder.into_writer()
     }
 
@@ -107,20 +118,25 @@ impl Snapshot {
 
     fn decode_rest(d: &mut Decoder<'_>) -> Result<Self, minicbor::decode::Error> {
         let length = |d: &mut Decoder<'_>| {
-            d.array()?.ok_or_else(|| minicbor::decode::Error::message("of unknown length"))
+            d.array()?
+                .ok_or_else(|| minicbor::decode::Error::message("of unknown length"))
         };
         let mut snapshot = Self::default();
         for _ in 0..length(d)? {
             length(d)?;
-            snapshot.objects.push((ObjectId(d.u16()?), d.bytes()?.to_vec()));
+            snapshot
+                .objects
+                .push((ObjectId(d.u16()?), d.bytes()?.to_vec()));
         }
         for _ in 0..length(d)? {
             length(d)?;
             let server = ShortServerId::new(d.u16()?)
                 .ok_or_else(|| minicbor::decode::Error::message("no Short Server ID"))?;
-            let ids = (0..length(d)?).map(|_| d.u16()).collect::<Result<Vec<u16>, _>>()?;
-            let path = Path::from_ids(&ids)
-                .ok_or_else(|| minicbor::decode::Error::message("no path"))?;
+            let ids = (0..length(d)?)
+                .map(|_| d.u16())
+                .collect::<Result<Vec<u16>, _>>()?;
+            let path =
+                Path::from_ids(&ids).ok_or_else(|| minicbor::decode::Error::message("no path"))?;
             let kept = Attributes {
                 pmin_s: d.decode()?,
                 pmax_s: d.decode()?,
@@ -145,7 +161,11 @@ mod tests {
             attributes: alloc::vec![(
                 ShortServerId::new(7).unwrap(),
                 "/3/0/9".parse().unwrap(),
-                Attributes { pmin_s: Some(3), gt: Some(-1.5), ..Attributes::NONE },
+                Attributes {
+                    pmin_s: Some(3),
+                    gt: Some(-1.5),
+                    ..Attributes::NONE
+                },
             )],
         };
         assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
@@ -158,7 +178,10 @@ mod tests {
         let mut encoder = Encoder::new(Vec::new());
         encoder.array(3).unwrap().u8(9).unwrap();
         let later = encoder.into_writer();
-        assert_eq!(Snapshot::decode(&later), Err(StateError::Later { version: 9 }));
+        assert_eq!(
+            Snapshot::decode(&later),
+            Err(StateError::Later { version: 9 })
+        );
         let whole = Snapshot::default().encode();
         for end in 0..whole.len() {
             assert_eq!(Snapshot::decode(&whole[..end]), Err(StateError::Damaged));

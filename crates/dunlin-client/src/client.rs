@@ -94,8 +94,13 @@ impl Client {
         let mut random = ChaCha8Rng::from_seed(seed);
         let mut transport_seed = [0; 32];
         random.fill_bytes(&mut transport_seed);
-        let side = Side::Client { root: config.root.clone() };
-        let transport = TransportConfig { side, coap: config.coap.clone() };
+        let side = Side::Client {
+            root: config.root.clone(),
+        };
+        let transport = TransportConfig {
+            side,
+            coap: config.coap.clone(),
+        };
         Self {
             sleep: Sleep::new(config.awake_window),
             config,
@@ -154,7 +159,9 @@ impl Client {
     /// Whether, after [`Client::stop`], nothing is under way any more.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.registrations.values().all(|registration| registration.phase == Phase::Stopped)
+        self.registrations
+            .values()
+            .all(|registration| registration.phase == Phase::Stopped)
     }
 
     // What comes in.
@@ -185,7 +192,9 @@ impl Client {
     /// A question is answered. Answers to questions that are over are passed over.
     pub fn handle_answer(&mut self, now: Now, need: NeedId, answer: Answer) {
         self.now = now;
-        let Some(server) = self.needs.remove(&need) else { return };
+        let Some(server) = self.needs.remove(&need) else {
+            return;
+        };
         let Answer::Resolved(address) = answer;
         let waits = self
             .registrations
@@ -240,7 +249,9 @@ impl Client {
 
     /// The Servers, and whether each knows us now.
     pub fn servers(&self) -> impl Iterator<Item = (&Account, bool)> {
-        self.registrations.values().map(|one| (&one.account, one.is_open()))
+        self.registrations
+            .values()
+            .map(|one| (&one.account, one.is_open()))
     }
 
     /// Whether the Client sleeps: it neither hears nor says anything.
@@ -258,7 +269,9 @@ impl Client {
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+        self.outputs
+            .pop_front()
+            .unwrap_or_else(|| Output::Timeout(self.next_timeout()))
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -266,7 +279,8 @@ impl Client {
             let registration = self.registrations.get(&one.server)?;
             let sleeps = self.sleep.is_asleep();
             let open = registration.phase == Phase::Registered || sleeps;
-            one.next(&self.attributes.in_force(&registration.account, one.path)).filter(|_| open)
+            one.next(&self.attributes.in_force(&registration.account, one.path))
+                .filter(|_| open)
         });
         let registrations = self.registrations.values().filter_map(Registration::next);
         observations
@@ -284,22 +298,32 @@ impl Client {
             self.reconcile();
             self.hear();
         }
-        if let Some(event) = self.sleep.settle(now.instant, self.is_queued(), self.is_busy()) {
+        if let Some(event) = self
+            .sleep
+            .settle(now.instant, self.is_queued(), self.is_busy())
+        {
             self.outputs.push_back(Output::Event(event));
         }
     }
 
     fn is_queued(&self) -> bool {
         let open = self.registrations.values().filter(|one| one.is_open());
-        let mut bindings = open.filter_map(|one| one.told.as_ref()).map(|told| told.binding);
-        bindings.next().is_some_and(dunlin_lwm2m::operation::Binding::queues)
+        let mut bindings = open
+            .filter_map(|one| one.told.as_ref())
+            .map(|told| told.binding);
+        bindings
+            .next()
+            .is_some_and(dunlin_lwm2m::operation::Binding::queues)
             && bindings.all(dunlin_lwm2m::operation::Binding::queues)
     }
 
     /// Whether something of ours is unanswered: a Client that waits for an answer stays awake.
     fn is_busy(&self) -> bool {
         let registering = self.registrations.values().any(|one| {
-            !matches!(one.phase, Phase::Registered | Phase::Due { .. } | Phase::Stopped)
+            !matches!(
+                one.phase,
+                Phase::Registered | Phase::Due { .. } | Phase::Stopped
+            )
         });
         registering || self.observations.iter().any(|one| one.under_way.is_some())
     }
@@ -325,15 +349,30 @@ impl Client {
 
     fn heard(&mut self, heard: Heard) {
         match heard {
-            Heard::Downlink { peer, exchange, operation, token } => {
+            Heard::Downlink {
+                peer,
+                exchange,
+                operation,
+                token,
+            } => {
                 self.asked(peer, exchange, *operation, token);
             }
-            Heard::Answered { request, answer, .. } => self.answered(request, &answer),
-            Heard::Failed { request, failure, .. } => self.unanswered(request, failure),
-            Heard::NotificationDelivered { notification, observer } => {
+            Heard::Answered {
+                request, answer, ..
+            } => self.answered(request, &answer),
+            Heard::Failed {
+                request, failure, ..
+            } => self.unanswered(request, failure),
+            Heard::NotificationDelivered {
+                notification,
+                observer,
+            } => {
                 self.delivered(notification, observer);
             }
-            Heard::NotificationLost { notification, observer } => self.lost(notification, observer),
+            Heard::NotificationLost {
+                notification,
+                observer,
+            } => self.lost(notification, observer),
             Heard::ObserverGone { observer, .. } => self.observer_gone(observer),
             // The rest concerns Servers, or nobody.
             _ => {}
@@ -384,7 +423,11 @@ impl Client {
     }
 
     fn forget_server(&mut self, server: ShortServerId) {
-        if self.registrations.get(&server).is_some_and(Registration::is_open) {
+        if self
+            .registrations
+            .get(&server)
+            .is_some_and(Registration::is_open)
+        {
             self.leave(server, None);
         }
         self.end_observations(server);
@@ -443,7 +486,8 @@ impl Client {
         self.next_need += 1;
         self.needs.insert(need, server);
         self.set_phase(server, Phase::Resolving { need });
-        self.outputs.push_back(Output::Need(need, Need::Resolve { host, port }));
+        self.outputs
+            .push_back(Output::Need(need, Need::Resolve { host, port }));
     }
 
     fn set_phase(&mut self, server: ShortServerId, phase: Phase) {
@@ -454,7 +498,10 @@ impl Client {
 
     fn register(&mut self, server: ShortServerId, address: &Address) {
         let peer = self.transport.peer_at(self.now, address, None);
-        let registration = self.registrations.get_mut(&server).expect("asked for by id");
+        let registration = self
+            .registrations
+            .get_mut(&server)
+            .expect("asked for by id");
         if registration.peer != Some(peer) {
             self.transport.hold(peer);
             if let Some(old) = registration.peer.replace(peer) {
@@ -473,7 +520,10 @@ impl Client {
             parameters: Vec::new(),
             deviations: Deviations::default(),
         };
-        match self.transport.register(self.now, peer, &register, Carriage::default()) {
+        match self
+            .transport
+            .register(self.now, peer, &register, Carriage::default())
+        {
             Ok(request) => self.set_phase(server, Phase::Registering { request, telling }),
             Err(_) => self.fail(server, Reason::Busy),
         }
@@ -481,13 +531,24 @@ impl Client {
 
     fn send_update(&mut self, server: ShortServerId, update: &Update, telling: Told) {
         let registration = &self.registrations[&server];
-        let Some(peer) = registration.peer else { return };
+        let Some(peer) = registration.peer else {
+            return;
+        };
         let location = &registration.location;
-        let sent = self.transport.update(self.now, peer, location, update, Carriage::default());
+        let sent = self
+            .transport
+            .update(self.now, peer, location, update, Carriage::default());
         match sent {
             Ok(request) => {
                 let changed = !update.is_refresh();
-                self.set_phase(server, Phase::Updating { request, telling, changed });
+                self.set_phase(
+                    server,
+                    Phase::Updating {
+                        request,
+                        telling,
+                        changed,
+                    },
+                );
             }
             Err(_) => self.fail(server, Reason::Busy),
         }
@@ -495,10 +556,16 @@ impl Client {
 
     /// De-registers; `again` is when to come back.
     pub(crate) fn leave(&mut self, server: ShortServerId, again: Option<Instant>) {
-        let Some(registration) = self.registrations.get(&server) else { return };
-        let Some(peer) = registration.peer else { return };
+        let Some(registration) = self.registrations.get(&server) else {
+            return;
+        };
+        let Some(peer) = registration.peer else {
+            return;
+        };
         let location = &registration.location;
-        let sent = self.transport.deregister(self.now, peer, location, Carriage::default());
+        let sent = self
+            .transport
+            .deregister(self.now, peer, location, Carriage::default());
         self.end_observations(server);
         match (sent, again) {
             (Ok(request), again) => self.set_phase(server, Phase::Leaving { request, again }),
@@ -509,20 +576,24 @@ impl Client {
 
     /// Which registration waits for the answer to this request.
     fn waiting_for(&self, asked: RequestId) -> Option<ShortServerId> {
-        self.registrations.iter().find_map(|(server, registration)| match &registration.phase {
-            Phase::Registering { request, .. }
-            | Phase::Updating { request, .. }
-            | Phase::Leaving { request, .. }
-                if *request == asked =>
-            {
-                Some(*server)
-            }
-            _ => None,
-        })
+        self.registrations
+            .iter()
+            .find_map(|(server, registration)| match &registration.phase {
+                Phase::Registering { request, .. }
+                | Phase::Updating { request, .. }
+                | Phase::Leaving { request, .. }
+                    if *request == asked =>
+                {
+                    Some(*server)
+                }
+                _ => None,
+            })
     }
 
     fn answered(&mut self, request: RequestId, answer: &dunlin_transport::Answer) {
-        let Some(server) = self.waiting_for(request) else { return };
+        let Some(server) = self.waiting_for(request) else {
+            return;
+        };
         let registration = self.registrations.get_mut(&server).expect("it waits");
         let success = answer.code.is_ok_and(|code| code.is_success());
         let now = self.now.instant;
@@ -530,9 +601,14 @@ impl Client {
             Phase::Registering { telling, .. } if success => {
                 registration.location.clone_from(&answer.location);
                 registration.accepted(now, telling);
-                Event::Registered { server, location: answer.location.join("/") }
+                Event::Registered {
+                    server,
+                    location: answer.location.join("/"),
+                }
             }
-            Phase::Updating { telling, changed, .. } if success => {
+            Phase::Updating {
+                telling, changed, ..
+            } if success => {
                 registration.accepted(now, telling);
                 Event::Updated { server, changed }
             }
@@ -555,7 +631,9 @@ impl Client {
     }
 
     fn unanswered(&mut self, request: RequestId, failure: Failure) {
-        let Some(server) = self.waiting_for(request) else { return };
+        let Some(server) = self.waiting_for(request) else {
+            return;
+        };
         let registration = self.registrations.get_mut(&server).expect("it waits");
         match registration.phase.clone() {
             Phase::Leaving { again, .. } => {
@@ -568,20 +646,24 @@ impl Client {
     fn fail(&mut self, server: ShortServerId, reason: Reason) {
         self.end_observations(server);
         let jitter = 0.8 + 0.4 * f64::from(self.random.next_u32()) / f64::from(u32::MAX);
-        let Some(registration) = self.registrations.get_mut(&server) else { return };
+        let Some(registration) = self.registrations.get_mut(&server) else {
+            return;
+        };
         let pause = registration.failed(self.now.instant, jitter);
         let again_in_s = pause.as_secs();
-        self.outputs.push_back(Output::Event(Event::RegistrationFailed {
-            server,
-            reason,
-            again_in_s,
-        }));
+        self.outputs
+            .push_back(Output::Event(Event::RegistrationFailed {
+                server,
+                reason,
+                again_in_s,
+            }));
     }
 
     /// Which Server speaks from there, if it may: it has answered our Register.
     pub(crate) fn server_at(&self, peer: PeerId) -> Option<ShortServerId> {
         let mut open = self.registrations.iter().filter(|(_, one)| one.is_open());
-        open.find(|(_, one)| one.peer == Some(peer)).map(|(server, _)| *server)
+        open.find(|(_, one)| one.peer == Some(peer))
+            .map(|(server, _)| *server)
     }
 
     /// Keeps what a Server has changed; the answer waits for the number that is returned.
@@ -589,7 +671,8 @@ impl Client {
         self.next_commit += 1;
         let state = Snapshot::take(&self.tree, &self.attributes).encode();
         let number = self.next_commit;
-        self.outputs.push_back(Output::Commit(Commit { number, state }));
+        self.outputs
+            .push_back(Output::Commit(Commit { number, state }));
         number
     }
 

@@ -12,8 +12,8 @@ use dunlin_lwm2m::format;
 use dunlin_lwm2m::link::{Discovered, DiscoveredLink};
 use dunlin_lwm2m::operation::{Operation, Response, ResponseCode, WriteMode};
 use dunlin_lwm2m::{
-    ContentFormat, Deviation, Instance, Level, Node, Object, ObjectId, ObjectVersion, Path, Resource,
-    ResourceValue, ShortServerId, Value,
+    ContentFormat, Deviation, Instance, Level, Node, Object, ObjectId, ObjectVersion, Path,
+    Resource, ResourceValue, ShortServerId, Value,
 };
 use dunlin_transport::{ExchangeId, PeerId, Token};
 
@@ -55,14 +55,21 @@ impl Client {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
             Err(Refusal { code, what }) => {
-                self.tell(Event::Refused { server, path, code, what });
+                self.tell(Event::Refused {
+                    server,
+                    path,
+                    code,
+                    what,
+                });
                 let mut response = Response::new(code);
                 response.payload = what.as_bytes().to_vec();
                 (response, 0)
             }
         };
         // The Server may have given up meanwhile; then nobody waits for this.
-        let _ = self.transport.answer_downlink(self.now, exchange, response, barrier);
+        let _ = self
+            .transport
+            .answer_downlink(self.now, exchange, response, barrier);
     }
 
     /// `None`: it has been answered already.
@@ -73,27 +80,40 @@ impl Client {
         operation: Operation,
         token: Token,
     ) -> Result<Option<(Response, u64)>, Refusal> {
-        let asker = Asker { server, alone: self.registrations.len() == 1 };
+        let asker = Asker {
+            server,
+            alone: self.registrations.len() == 1,
+        };
         access::authorize(&self.tree, asker, &operation)?;
         let answer = match operation {
             Operation::Read { path, accept } => self.read(asker, path, accept)?,
             Operation::Discover { path } => self.discover(server, path)?,
-            Operation::Write { path, mode, format, payload } => {
-                self.write(server, path, mode, format, &payload)?
-            }
+            Operation::Write {
+                path,
+                mode,
+                format,
+                payload,
+            } => self.write(server, path, mode, format, &payload)?,
             Operation::WriteAttributes { path, attributes } => {
-                self.attributes.write(&self.tree, server, path, attributes)?;
+                self.attributes
+                    .write(&self.tree, server, path, attributes)?;
                 (Response::new(ResponseCode::Changed), self.commit())
             }
             Operation::Execute { path, arguments } => {
-                return self.execute(server, exchange, path, arguments).map(|()| None);
+                return self
+                    .execute(server, exchange, path, arguments)
+                    .map(|()| None);
             }
-            Operation::Create { object, format, payload } => {
-                self.create(asker, object, format, &payload)?
-            }
+            Operation::Create {
+                object,
+                format,
+                payload,
+            } => self.create(asker, object, format, &payload)?,
             Operation::Delete { path } => self.delete(server, path)?,
             Operation::Observe { path, accept } => {
-                return self.observe(asker, exchange, path, accept, token).map(|()| None);
+                return self
+                    .observe(asker, exchange, path, accept, token)
+                    .map(|()| None);
             }
             Operation::CancelObservation { path } => {
                 self.cancelled(server, path, token);
@@ -119,7 +139,9 @@ impl Client {
     /// What this Server may read at the target now.
     pub(crate) fn visible(&self, asker: Asker, path: Path) -> Result<Node, Refusal> {
         let node = self.tree.read(path, self.now.wall)?;
-        let Node::Object(object) = node else { return Ok(node) };
+        let Node::Object(object) = node else {
+            return Ok(node);
+        };
         let mut seen = Object::new(object.id);
         let id = object.id;
         seen.extend(object.into_instances().into_iter().filter(|instance| {
@@ -139,7 +161,8 @@ impl Client {
         self.tree.find(path).or_else(|refusal| {
             // A Resource that is known but not there yet is made by the write.
             if self.tree.definition_at(path).is_some() && path.level() == Level::Resource {
-                self.tree.find(path.parent().expect("a Resource has an instance"))
+                self.tree
+                    .find(path.parent().expect("a Resource has an instance"))
             } else {
                 Err(refusal)
             }
@@ -183,11 +206,17 @@ impl Client {
         // The answer first: a device that reboots does not answer any more.
         let barrier = if changed.is_empty() { 0 } else { self.commit() };
         let done = Response::new(ResponseCode::Changed);
-        let _ = self.transport.answer_downlink(self.now, exchange, done, barrier);
+        let _ = self
+            .transport
+            .answer_downlink(self.now, exchange, done, barrier);
         self.flush_transport();
         self.values_changed(&changed);
         match action {
-            Action::Tell => self.tell(Event::Executed { server, path, arguments }),
+            Action::Tell => self.tell(Event::Executed {
+                server,
+                path,
+                arguments,
+            }),
             Action::Nothing => {}
             Action::Update => self.update_wanted(path),
             Action::Disable => self.disable(path),
@@ -201,7 +230,8 @@ impl Client {
     fn server_of(&self, path: Path) -> Option<ShortServerId> {
         let instance = path.instance_id()?;
         let mut all = self.registrations.values();
-        all.find(|one| one.account.server == instance).map(|one| one.account.short_server_id)
+        all.find(|one| one.account.server == instance)
+            .map(|one| one.account.short_server_id)
     }
 
     fn update_wanted(&mut self, path: Path) {
@@ -213,7 +243,9 @@ impl Client {
     }
 
     fn disable(&mut self, path: Path) {
-        let Some(server) = self.server_of(path) else { return };
+        let Some(server) = self.server_of(path) else {
+            return;
+        };
         let timeout = path
             .instance_id()
             .and_then(|instance| self.tree.value(ObjectId::SERVER, instance, DISABLE_TIMEOUT))
@@ -249,28 +281,47 @@ impl Client {
         }
         let barrier = self.commit();
         self.values_changed(&paths);
-        let location = paths.first().map(|path| self.location(*path)).unwrap_or_default();
-        self.tell(Event::Created { server: asker.server, paths });
+        let location = paths
+            .first()
+            .map(|path| self.location(*path))
+            .unwrap_or_default();
+        self.tell(Event::Created {
+            server: asker.server,
+            paths,
+        });
         Ok((Response::created(location), barrier))
     }
 
     /// A new instance belongs to the Server that made it (TS 1.0 §7.3.3).
     fn own(&mut self, server: ShortServerId, path: Path) {
-        let (Some(object), Some(instance)) = (path.object_id(), path.instance_id()) else { return };
-        let Some(slot) = self.tree.slot_mut(ObjectId::ACCESS_CONTROL) else { return };
+        let (Some(object), Some(instance)) = (path.object_id(), path.instance_id()) else {
+            return;
+        };
+        let Some(slot) = self.tree.slot_mut(ObjectId::ACCESS_CONTROL) else {
+            return;
+        };
         let free = (0..u16::MAX).map(dunlin_lwm2m::ObjectInstanceId);
-        let Some(id) = free.into_iter().find(|id| !slot.instances.contains_key(id)) else { return };
+        let Some(id) = free.into_iter().find(|id| !slot.instances.contains_key(id)) else {
+            return;
+        };
         let number = |id: u16| Value::Integer(i64::from(id));
         let control = Instance::new(id)
             .with(Resource::single(access::TARGET_OBJECT, number(object.0)))
-            .with(Resource::single(access::TARGET_INSTANCE, number(instance.0)))
+            .with(Resource::single(
+                access::TARGET_INSTANCE,
+                number(instance.0),
+            ))
             .with(Resource::multiple(access::ACL, []))
             .with(Resource::single(access::OWNER, number(server.value())));
         slot.instances.insert(id, control);
     }
 
     fn location(&self, path: Path) -> Vec<String> {
-        let root = self.config.root.split('/').filter(|segment| !segment.is_empty());
+        let root = self
+            .config
+            .root
+            .split('/')
+            .filter(|segment| !segment.is_empty());
         let ids = path.ids().iter().map(ToString::to_string);
         root.map(ToString::to_string).chain(ids).collect()
     }
@@ -339,7 +390,10 @@ impl Client {
             let ended = self.observations.remove(at);
             // CoAP may have removed it with the request already.
             let _ = self.transport.remove_observer(ended.observer);
-            self.tell(Event::ObservationEnded { server, path: ended.path });
+            self.tell(Event::ObservationEnded {
+                server,
+                path: ended.path,
+            });
         }
     }
 
@@ -348,7 +402,10 @@ impl Client {
         let mut found = Discovered::default();
         match path.level() {
             Level::Object => {
-                let slot = self.tree.slot(path.object_id().expect("it was found")).expect("found");
+                let slot = self
+                    .tree
+                    .slot(path.object_id().expect("it was found"))
+                    .expect("found");
                 let mut link = DiscoveredLink::new(path);
                 link.attributes = self.attributes.at(server, path);
                 let version = slot.definition.version;
@@ -368,7 +425,9 @@ impl Client {
                 link.attributes = self.attributes.at(server, path);
                 found.links.push(link);
                 for (definition, value) in self.tree.instantiated(path) {
-                    let Some(path) = path.child(definition.id.0) else { continue };
+                    let Some(path) = path.child(definition.id.0) else {
+                        continue;
+                    };
                     let mut link = DiscoveredLink::new(path);
                     link.attributes = self.attributes.at(server, path);
                     link.dimension = dimension(value);
@@ -386,7 +445,11 @@ impl Client {
             }
         }
         let root = self.config.root.trim_matches('/');
-        let root = if root.is_empty() { String::new() } else { alloc::format!("/{root}") };
+        let root = if root.is_empty() {
+            String::new()
+        } else {
+            alloc::format!("/{root}")
+        };
         let payload = found.write(&root).into_bytes();
         Ok((Response::content(ContentFormat::LINK, payload), 0))
     }
@@ -429,17 +492,24 @@ fn encode(
 ) -> Result<(ContentFormat, Vec<u8>), Refusal> {
     let format = accept.unwrap_or_else(|| preferred(node));
     let payload = format::encode(format, path, node).map_err(|error| {
-        Refusal::new(error.code(), "the value cannot be given in the format that is accepted")
+        Refusal::new(
+            error.code(),
+            "the value cannot be given in the format that is accepted",
+        )
     })?;
     Ok((format, payload))
 }
 
 fn preferred(node: &Node) -> ContentFormat {
     match node {
-        Node::Resource(Resource { value: ResourceValue::Single(Value::Opaque(_)), .. }) => {
-            ContentFormat::OPAQUE
-        }
-        Node::Resource(Resource { value: ResourceValue::Single(_), .. }) => ContentFormat::TEXT,
+        Node::Resource(Resource {
+            value: ResourceValue::Single(Value::Opaque(_)),
+            ..
+        }) => ContentFormat::OPAQUE,
+        Node::Resource(Resource {
+            value: ResourceValue::Single(_),
+            ..
+        }) => ContentFormat::TEXT,
         _ => ContentFormat::TLV,
     }
 }

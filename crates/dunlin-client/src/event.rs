@@ -182,5 +182,9 @@ pub enum Reason {
 }
 
 fn after_colon(text: &str) -> String {
-    if text.is_empty() { String::new() } else { alloc::format!(": {text}") }
+    if text.is_empty() {
+        String::new()
+    } else {
+        alloc::format!(": {text}")
+    }
 }

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use dunlin_lwm2m::operation::Binding;
 use dunlin_lwm2m::{
@@ -10,8 +11,8 @@ use dunlin_lwm2m::{
 };
 
 use crate::account::{MODE_NOSEC, ServerUri, UriError};
-use crate::object::server::{BINDING, LIFETIME, SHORT_SERVER_ID, STORING};
 use crate::object::behaviour_of;
+use crate::object::server::{BINDING, LIFETIME, SHORT_SERVER_ID, STORING};
 use crate::tree::{Slot, Tree};
 
 /// Puts a [`Tree`] together.
@@ -49,7 +50,11 @@ impl Factory {
     ///
     /// The registry lacks one of the three.
     pub fn new(registry: Registry) -> Result<Self, FactoryError> {
-        let mut factory = Self { registry, tree: Tree::default(), servers: 0 };
+        let mut factory = Self {
+            registry,
+            tree: Tree::default(),
+            servers: 0,
+        };
         factory.add_object(ObjectId::SECURITY)?;
         factory.add_object(ObjectId::SERVER)?;
         factory.add_object(ObjectId::DEVICE)?;
@@ -71,10 +76,18 @@ impl Factory {
     pub fn add_object(&mut self, object: ObjectId) -> Result<&mut Slot, FactoryError> {
         if self.tree.slot(object).is_none() {
             let model = self.registry.of_enabler(LwM2mVersion::V1_0);
-            let definition = model.object(object).or_else(|| self.registry.latest(object));
-            let definition = definition.ok_or(FactoryError::NoDefinition(object))?.clone();
+            let definition = model
+                .object(object)
+                .or_else(|| self.registry.latest(object));
+            let definition = definition
+                .ok_or(FactoryError::NoDefinition(object))?
+                .clone();
             let behaviour = behaviour_of(object);
-            self.tree.insert(Slot { definition, behaviour, instances: BTreeMap::new() });
+            self.tree.insert(Slot {
+                definition,
+                behaviour,
+                instances: BTreeMap::new(),
+            });
         }
         Ok(self.tree.slot_mut(object).expect("it is there now"))
     }
@@ -90,7 +103,10 @@ impl Factory {
         instance: Instance,
     ) -> Result<(), FactoryError> {
         let slot = self.add_object(object)?;
-        let known = slot.instances.entry(instance.id).or_insert_with(|| Instance::new(instance.id));
+        let known = slot
+            .instances
+            .entry(instance.id)
+            .or_insert_with(|| Instance::new(instance.id));
         known.extend(instance.into_resources());
         Ok(())
     }
@@ -106,13 +122,16 @@ impl Factory {
         lifetime_s: u32,
         binding: Binding,
     ) -> Result<ShortServerId, FactoryError> {
-        ServerUri::parse(uri).map_err(|error| FactoryError::Uri { uri: uri.into(), error })?;
+        ServerUri::parse(uri).map_err(|error| FactoryError::Uri {
+            uri: uri.into(),
+            error,
+        })?;
         self.servers += 1;
         let short_server_id =
             ShortServerId::new(self.servers).ok_or(FactoryError::TooManyServers)?;
         let id = ObjectInstanceId(self.servers - 1);
         let number = |value: u16| Value::Integer(i64::from(value));
-        let nothing = || Value::Opaque(alloc::vec::Vec::new());
+        let nothing = || Value::Opaque(Vec::new());
         let security = Instance::new(id)
             .with(Resource::single(0, Value::String(uri.into())))
             .with(Resource::single(1, Value::Boolean(false)))
@@ -123,9 +142,15 @@ impl Factory {
             .with(Resource::single(10, number(self.servers)));
         let server = Instance::new(id)
             .with(Resource::single(SHORT_SERVER_ID, number(self.servers)))
-            .with(Resource::single(LIFETIME, Value::Integer(lifetime_s.into())))
+            .with(Resource::single(
+                LIFETIME,
+                Value::Integer(lifetime_s.into()),
+            ))
             .with(Resource::single(STORING, Value::Boolean(true)))
-            .with(Resource::single(BINDING, Value::String(binding.as_str().into())));
+            .with(Resource::single(
+                BINDING,
+                Value::String(binding.as_str().into()),
+            ));
         self.add_instance(ObjectId::SECURITY, security)?;
         self.add_instance(ObjectId::SERVER, server)?;
         Ok(short_server_id)

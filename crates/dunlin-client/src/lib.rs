@@ -33,6 +33,4 @@ pub use dunlin_transport::{Address, Instant, Now, Transmit, WallTime};
 pub use event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
 pub use factory::{Factory, FactoryError};
 pub use object::{Action, Behaviour};
-pub use tree::{
-    Created, INSTANCES_PER_OBJECT_MAX, RESOURCE_INSTANCES_MAX, Refusal, Slot, Tree,
-};
+pub use tree::{Created, INSTANCES_PER_OBJECT_MAX, RESOURCE_INSTANCES_MAX, Refusal, Slot, Tree};

@@ -91,21 +91,44 @@ mod tests {
 
     #[test]
     fn ts_5_1_2_examples_of_the_standard() {
-        let one = Attributes { gt: Some(45.0), st: Some(10.0), ..Attributes::NONE };
+        let one = Attributes {
+            gt: Some(45.0),
+            st: Some(10.0),
+            ..Attributes::NONE
+        };
         for (old, new) in [(20.0, 35.0), (45.0, 50.0), (50.0, 40.0), (35.0, 20.0)] {
-            assert!(is_worth_telling(&level(old), &level(new), &one), "{old} -> {new}");
+            assert!(
+                is_worth_telling(&level(old), &level(new), &one),
+                "{old} -> {new}"
+            );
         }
         assert!(!is_worth_telling(&level(20.0), &level(29.0), &one));
-        let two = Attributes { lt: Some(20.0), gt: Some(85.0), st: Some(10.0), ..Attributes::NONE };
+        let two = Attributes {
+            lt: Some(20.0),
+            gt: Some(85.0),
+            st: Some(10.0),
+            ..Attributes::NONE
+        };
         for (old, new) in [(17.0, 24.0), (75.0, 90.0), (50.0, 10.0), (87.0, 99.0)] {
-            assert!(is_worth_telling(&level(old), &level(new), &two), "{old} -> {new}");
+            assert!(
+                is_worth_telling(&level(old), &level(new), &two),
+                "{old} -> {new}"
+            );
         }
         assert!(!is_worth_telling(&level(30.0), &level(39.0), &two));
     }
 
     #[test]
     fn ts_5_1_2_without_conditions_every_change_is_told() {
-        assert!(is_worth_telling(&level(1.0), &level(1.5), &Attributes::NONE));
-        assert!(!is_worth_telling(&level(1.0), &level(1.0), &Attributes::NONE));
+        assert!(is_worth_telling(
+            &level(1.0),
+            &level(1.5),
+            &Attributes::NONE
+        ));
+        assert!(!is_worth_telling(
+            &level(1.0),
+            &level(1.0),
+            &Attributes::NONE
+        ));
     }
 }

@@ -68,9 +68,16 @@ pub(crate) enum Phase {
     /// The Server knows us.
     Registered,
     /// Update is under way.
-    Updating { request: RequestId, telling: Told, changed: bool },
+    Updating {
+        request: RequestId,
+        telling: Told,
+        changed: bool,
+    },
     /// De-register is under way; after it, Due at that time, or never again.
-    Leaving { request: RequestId, again: Option<Instant> },
+    Leaving {
+        request: RequestId,
+        again: Option<Instant>,
+    },
     /// Not to be registered any more: the Client stops.
     Stopped,
 }
@@ -128,7 +135,11 @@ impl Registration {
             Phase::Registered => {
                 let told = self.told.as_ref().unwrap_or(desired);
                 let wanted = self.update_wanted || self.refresh_at <= now || told != desired;
-                if wanted { Step::Update(desired.update_from(told)) } else { Step::Nothing }
+                if wanted {
+                    Step::Update(desired.update_from(told))
+                } else {
+                    Step::Nothing
+                }
             }
             _ => Step::Nothing,
         }
@@ -156,7 +167,9 @@ impl Registration {
 
     /// It did not work: Due again after a pause that grows, stretched by `jitter` of 0.8 to 1.2.
     pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
-        let pause = PAUSE_FIRST.saturating_mul(1 << self.attempts.min(10)).min(PAUSE_MAX);
+        let pause = PAUSE_FIRST
+            .saturating_mul(1 << self.attempts.min(10))
+            .min(PAUSE_MAX);
         let pause = pause.mul_f64(jitter.clamp(0.8, 1.2));
         self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Due { at: now + pause };
@@ -185,7 +198,11 @@ mod tests {
             short_server_id: ShortServerId::new(1).unwrap(),
             security: ObjectInstanceId(0),
             server: ObjectInstanceId(0),
-            uri: ServerUri { scheme: Scheme::Coap, host: "h".to_string(), port: 5683 },
+            uri: ServerUri {
+                scheme: Scheme::Coap,
+                host: "h".to_string(),
+                port: 5683,
+            },
             mode: 3,
             lifetime_s: 600,
             binding: Binding::U,
@@ -206,7 +223,9 @@ mod tests {
         registration.accepted(second(0), told());
         assert_eq!(registration.step(second(506), &told()), Step::Nothing);
         assert_eq!(registration.next(), Some(second(507)));
-        let Step::Update(update) = registration.step(second(507), &told()) else { panic!() };
+        let Step::Update(update) = registration.step(second(507), &told()) else {
+            panic!()
+        };
         assert!(update.is_refresh());
         assert_eq!(registration.step(second(600), &told()), Step::Register);
     }
@@ -215,8 +234,13 @@ mod tests {
     fn ts_5_3_2_an_update_tells_what_has_changed_and_nothing_else() {
         let mut registration = registration();
         registration.accepted(second(0), told());
-        let desired = Told { lifetime_s: 60, ..told() };
-        let Step::Update(update) = registration.step(second(1), &desired) else { panic!() };
+        let desired = Told {
+            lifetime_s: 60,
+            ..told()
+        };
+        let Step::Update(update) = registration.step(second(1), &desired) else {
+            panic!()
+        };
         assert_eq!(update.lifetime_s, Some(60));
         assert_eq!((update.binding, update.links), (None, None));
     }
@@ -224,10 +248,15 @@ mod tests {
     #[test]
     fn pauses_double_up_to_ten_minutes() {
         let mut registration = registration();
-        let pauses: Vec<u64> =
-            (0..9).map(|_| registration.failed(second(0), 1.0).as_secs()).collect();
+        let pauses: Vec<u64> = (0..9)
+            .map(|_| registration.failed(second(0), 1.0).as_secs())
+            .collect();
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
         registration.accepted(second(0), told());
-        assert_eq!(registration.failed(second(0), 9.0).as_secs(), 6, "jitter is bounded");
+        assert_eq!(
+            registration.failed(second(0), 9.0).as_secs(),
+            6,
+            "jitter is bounded"
+        );
     }
 }

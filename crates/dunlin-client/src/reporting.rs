@@ -17,8 +17,9 @@ impl Client {
     pub(crate) fn values_changed(&mut self, paths: &[Path]) {
         for at in 0..self.observations.len() {
             let observed = self.observations[at].path;
-            let touched =
-                paths.iter().any(|path| observed.contains(path) || path.contains(&observed));
+            let touched = paths
+                .iter()
+                .any(|path| observed.contains(path) || path.contains(&observed));
             if touched {
                 self.look_at(at);
             }
@@ -27,8 +28,13 @@ impl Client {
 
     fn look_at(&mut self, at: usize) {
         let (server, path) = (self.observations[at].server, self.observations[at].path);
-        let Some(registration) = self.registrations.get(&server) else { return };
-        let asker = Asker { server, alone: self.registrations.len() == 1 };
+        let Some(registration) = self.registrations.get(&server) else {
+            return;
+        };
+        let asker = Asker {
+            server,
+            alone: self.registrations.len() == 1,
+        };
         let attributes = self.attributes.in_force(&registration.account, path);
         if let Ok(current) = self.visible(asker, path) {
             self.observations[at].changed(&current, &attributes);
@@ -43,11 +49,13 @@ impl Client {
             .observations
             .iter()
             .filter(|one| {
-                self.registrations.get(&one.server).is_some_and(|registration| {
-                    let attributes = self.attributes.in_force(&registration.account, one.path);
-                    registration.phase == Phase::Registered
-                        && one.next(&attributes).is_some_and(|next| next <= now)
-                })
+                self.registrations
+                    .get(&one.server)
+                    .is_some_and(|registration| {
+                        let attributes = self.attributes.in_force(&registration.account, one.path);
+                        registration.phase == Phase::Registered
+                            && one.next(&attributes).is_some_and(|next| next <= now)
+                    })
             })
             .map(|one| one.observer)
             .collect();
@@ -57,7 +65,11 @@ impl Client {
     }
 
     fn tell_one(&mut self, observer: ObserverId) {
-        let Some(at) = self.observations.iter().position(|one| one.observer == observer) else {
+        let Some(at) = self
+            .observations
+            .iter()
+            .position(|one| one.observer == observer)
+        else {
             return;
         };
         let (server, path) = (self.observations[at].server, self.observations[at].path);
@@ -69,7 +81,10 @@ impl Client {
             }
             return;
         }
-        let asker = Asker { server, alone: self.registrations.len() == 1 };
+        let asker = Asker {
+            server,
+            alone: self.registrations.len() == 1,
+        };
         let answer = self.visible(asker, path).ok().and_then(|node| {
             let payload = format::encode(self.observations[at].format, path, &node).ok()?;
             Some((node, payload))
@@ -82,7 +97,9 @@ impl Client {
         };
         let response = Response::content(self.observations[at].format, payload);
         let confirmable = self.config.confirmable_notifications;
-        let sent = self.transport.notify(self.now, observer, response, confirmable, 0);
+        let sent = self
+            .transport
+            .notify(self.now, observer, response, confirmable, 0);
         let one = &mut self.observations[at];
         match sent {
             Ok(notification) => {
@@ -97,7 +114,11 @@ impl Client {
     }
 
     pub(crate) fn delivered(&mut self, notification: NotificationId, observer: ObserverId) {
-        let Some(one) = self.observations.iter_mut().find(|one| one.observer == observer) else {
+        let Some(one) = self
+            .observations
+            .iter_mut()
+            .find(|one| one.observer == observer)
+        else {
             return;
         };
         if one.under_way == Some(notification) {
@@ -106,7 +127,11 @@ impl Client {
         let (server, path) = (one.server, one.path);
         self.tell(Event::Notified { server, path });
         // What has changed while it was under way is told next.
-        if let Some(at) = self.observations.iter().position(|one| one.observer == observer) {
+        if let Some(at) = self
+            .observations
+            .iter()
+            .position(|one| one.observer == observer)
+        {
             self.look_at(at);
         }
     }
@@ -115,14 +140,20 @@ impl Client {
     /// told again once an Update shows that it can; without, the observation is dropped, as
     /// RFC 7641 §4.5 says.
     pub(crate) fn lost(&mut self, notification: NotificationId, observer: ObserverId) {
-        let Some(at) = self.observations.iter().position(|one| one.observer == observer) else {
+        let Some(at) = self
+            .observations
+            .iter()
+            .position(|one| one.observer == observer)
+        else {
             return;
         };
         if self.observations[at].under_way != Some(notification) {
             return;
         }
         let server = self.observations[at].server;
-        let Some(registration) = self.registrations.get_mut(&server) else { return };
+        let Some(registration) = self.registrations.get_mut(&server) else {
+            return;
+        };
         registration.update_wanted = true;
         if registration.account.stores_notifications {
             self.observations[at].under_way = None;
@@ -134,9 +165,16 @@ impl Client {
     }
 
     pub(crate) fn observer_gone(&mut self, observer: ObserverId) {
-        if let Some(at) = self.observations.iter().position(|one| one.observer == observer) {
+        if let Some(at) = self
+            .observations
+            .iter()
+            .position(|one| one.observer == observer)
+        {
             let ended = self.observations.remove(at);
-            self.tell(Event::ObservationEnded { server: ended.server, path: ended.path });
+            self.tell(Event::ObservationEnded {
+                server: ended.server,
+                path: ended.path,
+            });
         }
     }
 

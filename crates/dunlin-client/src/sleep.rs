@@ -19,7 +19,12 @@ pub(crate) struct Sleep {
 
 impl Sleep {
     pub(crate) fn new(window: Duration) -> Self {
-        Self { window, until: None, asleep: false, last_sent: Instant::ZERO }
+        Self {
+            window,
+            until: None,
+            asleep: false,
+            last_sent: Instant::ZERO,
+        }
     }
 
     pub(crate) fn is_asleep(&self) -> bool {
@@ -63,7 +68,11 @@ mod tests {
         assert_eq!(sleep.settle(second(10), true, false), None);
         assert_eq!(sleep.next(), Some(second(103)));
         assert_eq!(sleep.settle(second(102), true, false), None);
-        assert_eq!(sleep.settle(second(103), true, true), None, "an answer is awaited");
+        assert_eq!(
+            sleep.settle(second(103), true, true),
+            None,
+            "an answer is awaited"
+        );
         assert_eq!(sleep.settle(second(103), true, false), Some(Event::Asleep));
         assert!(sleep.is_asleep());
         assert_eq!(sleep.sent(second(200)), Some(Event::Awake));

@@ -88,19 +88,34 @@ impl Tree {
 
     /// The instances of an Object; none if there is no such Object.
     pub fn instances(&self, object: ObjectId) -> impl Iterator<Item = &Instance> {
-        self.slots.get(&object).into_iter().flat_map(|slot| slot.instances.values())
+        self.slots
+            .get(&object)
+            .into_iter()
+            .flat_map(|slot| slot.instances.values())
     }
 
     /// The stored value of a single Resource.
     #[must_use]
-    pub fn value(&self, object: ObjectId, instance: ObjectInstanceId, resource: u16) -> Option<&Value> {
-        self.slots.get(&object)?.instances.get(&instance)?.value(resource)
+    pub fn value(
+        &self,
+        object: ObjectId,
+        instance: ObjectInstanceId,
+        resource: u16,
+    ) -> Option<&Value> {
+        self.slots
+            .get(&object)?
+            .instances
+            .get(&instance)?
+            .value(resource)
     }
 
     /// The definition of the Resource that a path names or lies in.
     #[must_use]
     pub fn definition_at(&self, path: Path) -> Option<&ResourceDefinition> {
-        self.slots.get(&path.object_id()?)?.definition.resource(path.resource_id()?)
+        self.slots
+            .get(&path.object_id()?)?
+            .definition
+            .resource(path.resource_id()?)
     }
 
     /// Whether the target exists: the Object, the instance, or the Resource in it.
@@ -115,11 +130,17 @@ impl Tree {
         }
         let id = path.resource_id().ok_or(NO_RESOURCE)?;
         let definition = slot.definition.resource(id).ok_or(NO_RESOURCE)?;
-        if is_instantiated(slot, instance, definition) { Ok(()) } else { Err(NO_RESOURCE) }
+        if is_instantiated(slot, instance, definition) {
+            Ok(())
+        } else {
+            Err(NO_RESOURCE)
+        }
     }
 
     fn object_of(&self, path: Path) -> Done<&Slot> {
-        path.object_id().and_then(|id| self.slots.get(&id)).ok_or(NO_OBJECT)
+        path.object_id()
+            .and_then(|id| self.slots.get(&id))
+            .ok_or(NO_OBJECT)
     }
 
     /// Read (TS 1.0 §5.4.1): of an Object and an instance what is readable, of a Resource its value.
@@ -131,19 +152,24 @@ impl Tree {
                 object.extend(slot.instances.values().map(|one| readable(slot, one, wall)));
                 Ok(Node::Object(object))
             }
-            Level::Instance => Ok(Node::Instance(readable(slot, instance_of(slot, path)?, wall))),
+            Level::Instance => Ok(Node::Instance(readable(
+                slot,
+                instance_of(slot, path)?,
+                wall,
+            ))),
             Level::Resource => read_resource(slot, path, wall).map(Node::Resource),
-            Level::Root | Level::ResourceInstance => {
-                Err(Refusal::new(ResponseCode::MethodNotAllowed, "this level cannot be read"))
-            }
+            Level::Root | Level::ResourceInstance => Err(Refusal::new(
+                ResponseCode::MethodNotAllowed,
+                "this level cannot be read",
+            )),
         }
     }
 
     /// The Resources that an instance has now, executable ones too, in the order of their ids.
-    pub fn instantiated<'a>(
-        &'a self,
+    pub fn instantiated(
+        &self,
         path: Path,
-    ) -> impl Iterator<Item = (&'a ResourceDefinition, Option<&'a ResourceValue>)> {
+    ) -> impl Iterator<Item = (&ResourceDefinition, Option<&ResourceValue>)> {
         let found = path
             .object_id()
             .and_then(|id| self.slots.get(&id))
@@ -154,13 +180,22 @@ impl Tree {
                 .iter()
                 .filter(move |definition| is_instantiated(slot, instance, definition))
                 .map(move |definition| {
-                    (definition, instance.resource(definition.id).map(|found| &found.value))
+                    (
+                        definition,
+                        instance.resource(definition.id).map(|found| &found.value),
+                    )
                 })
         })
     }
 
     /// Write (TS 1.0 §5.4.3). Gives the paths of the Resources that were written.
-    pub fn write(&mut self, path: Path, mode: WriteMode, node: Node, wall: WallTime) -> Done<Vec<Path>> {
+    pub fn write(
+        &mut self,
+        path: Path,
+        mode: WriteMode,
+        node: Node,
+        wall: WallTime,
+    ) -> Done<Vec<Path>> {
         let slot = self.object_of(path)?;
         let instance = instance_of(slot, path)?;
         let written = match (path.level(), node) {
@@ -180,7 +215,9 @@ impl Tree {
     }
 
     fn replace(&mut self, path: Path, written: Instance) -> &mut Slot {
-        let object = path.object_id().expect("a path into an instance has an Object");
+        let object = path
+            .object_id()
+            .expect("a path into an instance has an Object");
         let slot = self.slots.get_mut(&object).expect("it was found before");
         slot.instances.insert(written.id, written);
         slot
@@ -253,7 +290,11 @@ impl Tree {
             return Err(Refusal::new(ResponseCode::MethodNotAllowed, what));
         }
         let object = slot.definition.id;
-        self.slots.get_mut(&object).expect("it was found").instances.remove(&instance);
+        self.slots
+            .get_mut(&object)
+            .expect("it was found")
+            .instances
+            .remove(&instance);
         Ok(())
     }
 
@@ -266,9 +307,16 @@ impl Tree {
         };
         let definition = slot.definition.resource(resource).ok_or(NO_RESOURCE)?;
         let value = typed(definition, value)?;
-        let before = slot.instances.get(&id).cloned().unwrap_or_else(|| Instance::new(id));
+        let before = slot
+            .instances
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| Instance::new(id));
         let mut after = before.clone();
-        after.insert(Resource { id: resource, value });
+        after.insert(Resource {
+            id: resource,
+            value,
+        });
         slot.behaviour.follow(&before, &mut after, resource);
         let paths = differences(path, &before, &after);
         self.replace(path, after);
@@ -298,7 +346,9 @@ fn numbered(slot: &Slot, unnamed: Vec<Instance>) -> Done<Vec<Instance>> {
 }
 
 fn instance_of(slot: &Slot, path: Path) -> Done<&Instance> {
-    path.instance_id().and_then(|id| slot.instances.get(&id)).ok_or(NO_INSTANCE)
+    path.instance_id()
+        .and_then(|id| slot.instances.get(&id))
+        .ok_or(NO_INSTANCE)
 }
 
 /// Executable Resources have no value: they are there when they do something.
@@ -312,7 +362,9 @@ fn is_instantiated(slot: &Slot, instance: &Instance, definition: &ResourceDefini
 fn readable(slot: &Slot, instance: &Instance, wall: WallTime) -> Instance {
     let mut read = Instance::new(instance.id);
     for resource in instance.resources() {
-        let Some(definition) = slot.definition.resource(resource.id) else { continue };
+        let Some(definition) = slot.definition.resource(resource.id) else {
+            continue;
+        };
         if definition.operations.read {
             read.insert(current(slot, instance, resource, wall));
         }
@@ -322,7 +374,10 @@ fn readable(slot: &Slot, instance: &Instance, wall: WallTime) -> Instance {
 
 fn current(slot: &Slot, instance: &Instance, stored: &Resource, wall: WallTime) -> Resource {
     match slot.behaviour.read(instance, stored.id, wall) {
-        Some(value) => Resource { id: stored.id, value },
+        Some(value) => Resource {
+            id: stored.id,
+            value,
+        },
         None => stored.clone(),
     }
 }
@@ -335,7 +390,10 @@ fn read_resource(slot: &Slot, path: Path, wall: WallTime) -> Done<Resource> {
         return Err(NO_RESOURCE);
     }
     if !definition.operations.read {
-        return Err(Refusal::new(ResponseCode::MethodNotAllowed, "this Resource is not readable"));
+        return Err(Refusal::new(
+            ResponseCode::MethodNotAllowed,
+            "this Resource is not readable",
+        ));
     }
     let stored = instance.resource(id).ok_or(NO_RESOURCE)?;
     Ok(current(slot, instance, stored, wall))
@@ -344,7 +402,12 @@ fn read_resource(slot: &Slot, path: Path, wall: WallTime) -> Done<Resource> {
 fn write_instance(slot: &Slot, old: &Instance, mode: WriteMode, new: Instance) -> Done<Instance> {
     let mut written = old.clone();
     if mode == WriteMode::Replace {
-        for definition in slot.definition.resources.iter().filter(|one| one.operations.write) {
+        for definition in slot
+            .definition
+            .resources
+            .iter()
+            .filter(|one| one.operations.write)
+        {
             if definition.mandatory && new.resource(definition.id).is_none() {
                 let what = "a mandatory Resource is missing in what replaces the instance";
                 return Err(Refusal::new(ResponseCode::BadRequest, what));
@@ -356,16 +419,34 @@ fn write_instance(slot: &Slot, old: &Instance, mode: WriteMode, new: Instance) -
     }
     for resource in new.into_resources() {
         // What this Object does not know is passed over (TS 1.0 §5.4.6 says so for Create).
-        let Some(definition) = slot.definition.resource(resource.id) else { continue };
+        let Some(definition) = slot.definition.resource(resource.id) else {
+            continue;
+        };
         let resource = writable(definition, resource)?;
-        match (mode, written.resource(resource.id).map(|stored| stored.value.clone()), resource.value) {
-            (WriteMode::Partial, Some(ResourceValue::Multiple(mut all)), ResourceValue::Multiple(some)) => {
+        match (
+            mode,
+            written
+                .resource(resource.id)
+                .map(|stored| stored.value.clone()),
+            resource.value,
+        ) {
+            (
+                WriteMode::Partial,
+                Some(ResourceValue::Multiple(mut all)),
+                ResourceValue::Multiple(some),
+            ) => {
                 all.extend(some);
                 let value = bounded(ResourceValue::Multiple(all))?;
-                written.insert(Resource { id: resource.id, value });
+                written.insert(Resource {
+                    id: resource.id,
+                    value,
+                });
             }
             (_, _, value) => {
-                written.insert(Resource { id: resource.id, value });
+                written.insert(Resource {
+                    id: resource.id,
+                    value,
+                });
             }
         }
     }
@@ -382,17 +463,21 @@ fn write_resource(slot: &Slot, old: &Instance, path: Path, new: Resource) -> Don
 
 fn writable(definition: &ResourceDefinition, resource: Resource) -> Done<Resource> {
     if !definition.operations.write {
-        return Err(Refusal::new(ResponseCode::MethodNotAllowed, "a Resource is not writable"));
+        return Err(Refusal::new(
+            ResponseCode::MethodNotAllowed,
+            "a Resource is not writable",
+        ));
     }
-    Ok(Resource { id: resource.id, value: typed(definition, resource.value)? })
+    Ok(Resource {
+        id: resource.id,
+        value: typed(definition, resource.value)?,
+    })
 }
 
 /// The value as the definition wants it: single or multiple, of its type, within its range.
 fn typed(definition: &ResourceDefinition, value: ResourceValue) -> Done<ResourceValue> {
     let value = match (definition.multiple, value) {
-        (true, ResourceValue::Multiple(values)) => {
-            ResourceValue::Multiple(values)
-        }
+        (true, ResourceValue::Multiple(values)) => ResourceValue::Multiple(values),
         (false, ResourceValue::Single(one)) => ResourceValue::Single(one),
         (true, ResourceValue::Single(_)) => {
             let what = "a single value for a Resource that may have several";
@@ -406,11 +491,18 @@ fn typed(definition: &ResourceDefinition, value: ResourceValue) -> Done<Resource
     let range = definition.range();
     let check = |one: &Value| {
         if !fits(definition.value_type, one) {
-            return Err(Refusal::new(ResponseCode::BadRequest, "a value has the wrong type"));
+            return Err(Refusal::new(
+                ResponseCode::BadRequest,
+                "a value has the wrong type",
+            ));
         }
-        range
-            .check(one)
-            .map_err(|_| Refusal::new(ResponseCode::BadRequest, "a value is out of its range"))
+        if !range.contains(one) {
+            return Err(Refusal::new(
+                ResponseCode::BadRequest,
+                "a value is out of its range",
+            ));
+        }
+        Ok(())
     };
     match &value {
         ResourceValue::Single(one) => check(one)?,
@@ -421,9 +513,9 @@ fn typed(definition: &ResourceDefinition, value: ResourceValue) -> Done<Resource
 
 fn bounded(value: ResourceValue) -> Done<ResourceValue> {
     match &value {
-        ResourceValue::Multiple(values) if values.len() > RESOURCE_INSTANCES_MAX => {
-            Err(Refusal::new(ResponseCode::BadRequest, "too many Resource Instances"))
-        }
+        ResourceValue::Multiple(values) if values.len() > RESOURCE_INSTANCES_MAX => Err(
+            Refusal::new(ResponseCode::BadRequest, "too many Resource Instances"),
+        ),
         _ => Ok(value),
     }
 }
@@ -447,7 +539,9 @@ fn created(slot: &Slot, siblings: &[Instance], given: Instance) -> Done<Instance
     }
     let mut instance = Instance::new(id);
     for resource in given.into_resources() {
-        let Some(definition) = slot.definition.resource(resource.id) else { continue };
+        let Some(definition) = slot.definition.resource(resource.id) else {
+            continue;
+        };
         // Read-only Resources are the Client's to fill in.
         if definition.operations.write {
             instance.insert(writable(definition, resource)?);
@@ -467,7 +561,9 @@ fn created(slot: &Slot, siblings: &[Instance], given: Instance) -> Done<Instance
 
 /// The paths of all Resources of an instance that are not the same before and after.
 fn differences(path: Path, before: &Instance, after: &Instance) -> Vec<Path> {
-    let object = path.object_id().expect("a path into an instance has an Object");
+    let object = path
+        .object_id()
+        .expect("a path into an instance has an Object");
     let mut ids: Vec<ResourceId> = before
         .resources()
         .iter()
@@ -477,5 +573,7 @@ fn differences(path: Path, before: &Instance, after: &Instance) -> Vec<Path> {
     ids.sort_unstable();
     ids.dedup();
     ids.retain(|id| before.resource(*id) != after.resource(*id));
-    ids.into_iter().map(|id| Path::resource(object, after.id, id)).collect()
+    ids.into_iter()
+        .map(|id| Path::resource(object, after.id, id))
+        .collect()
 }

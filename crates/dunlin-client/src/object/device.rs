@@ -37,7 +37,9 @@ impl Behaviour for Device {
         if resource.0 != CURRENT_TIME {
             return None;
         }
-        let Some(Value::Time(stored)) = instance.value(CURRENT_TIME) else { return None };
+        let Some(Value::Time(stored)) = instance.value(CURRENT_TIME) else {
+            return None;
+        };
         let seconds = match self.set_at {
             // A Server has set the clock: it has run on since.
             Some(set_at) => stored.saturating_add(seconds(wall.since(set_at).as_secs())),

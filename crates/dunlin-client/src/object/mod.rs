@@ -9,6 +9,7 @@ mod security;
 mod sensor;
 pub(crate) mod server;
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use dunlin_lwm2m::definition::ResourceDefinition;
@@ -117,12 +118,12 @@ pub enum Action {
 
 /// The behaviour that belongs to an Object.
 #[must_use]
-pub fn behaviour_of(object: ObjectId) -> alloc::boxed::Box<dyn Behaviour> {
+pub fn behaviour_of(object: ObjectId) -> Box<dyn Behaviour> {
     match object {
-        ObjectId::SECURITY => alloc::boxed::Box::new(Security),
-        ObjectId::SERVER => alloc::boxed::Box::new(Server),
-        ObjectId::DEVICE => alloc::boxed::Box::new(Device::default()),
-        ObjectId(3300..=3303) => alloc::boxed::Box::new(Sensor),
-        _ => alloc::boxed::Box::new(Plain),
+        ObjectId::SECURITY => Box::new(Security),
+        ObjectId::SERVER => Box::new(Server),
+        ObjectId::DEVICE => Box::new(Device::default()),
+        ObjectId(3300..=3303) => Box::new(Sensor),
+        _ => Box::new(Plain),
     }
 }

@@ -27,10 +27,18 @@ impl Behaviour for Sensor {
         if changed.0 != VALUE {
             return;
         }
-        let Some(value) = after.value(VALUE).and_then(Value::as_number) else { return };
+        let Some(value) = after.value(VALUE).and_then(Value::as_number) else {
+            return;
+        };
         for (extreme, beyond) in [(MIN, f64::min as fn(f64, f64) -> f64), (MAX, f64::max)] {
-            let known = after.value(extreme).and_then(Value::as_number).unwrap_or(value);
-            after.insert(Resource::single(extreme, Value::Float(beyond(known, value))));
+            let known = after
+                .value(extreme)
+                .and_then(Value::as_number)
+                .unwrap_or(value);
+            after.insert(Resource::single(
+                extreme,
+                Value::Float(beyond(known, value)),
+            ));
         }
     }
 

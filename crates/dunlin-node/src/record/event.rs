@@ -9,13 +9,27 @@ use super::{Bytes, Item, Read, Reader, Writer, Written as _, length, structure};
 
 structure!(Event { endpoint, at, kind });
 structure!(Sample { at, node });
-structure!(Changed { lifetime, binding, sms_number, links, address, parameters });
-structure!(Answered { code, format, content, location, observation });
+structure!(Changed {
+    lifetime,
+    binding,
+    sms_number,
+    links,
+    address,
+    parameters
+});
+structure!(Answered {
+    code,
+    format,
+    content,
+    location,
+    observation
+});
 
 /// A code by its byte, known or not.
 impl Item for Result<ResponseCode, u8> {
     fn write(&self, w: &mut Writer) {
-        w.u8(self.map_or_else(|byte| byte, ResponseCode::to_byte)).done();
+        w.u8(self.map_or_else(|byte| byte, ResponseCode::to_byte))
+            .done();
     }
 
     fn read(r: &mut Reader<'_>) -> Read<Self> {
@@ -32,12 +46,18 @@ fn begin(w: &mut Writer, items: u64, number: u8) {
 impl Item for EventKind {
     fn write(&self, w: &mut Writer) {
         match self {
-            Self::Registered { registration, replaced } => {
+            Self::Registered {
+                registration,
+                replaced,
+            } => {
                 begin(w, 3, 0);
                 registration.write(w);
                 replaced.write(w);
             }
-            Self::Updated { registration, changed } => {
+            Self::Updated {
+                registration,
+                changed,
+            } => {
                 begin(w, 3, 1);
                 registration.write(w);
                 changed.write(w);
@@ -53,7 +73,12 @@ impl Item for EventKind {
                 values.write(w);
                 late.write(w);
             }
-            Self::Undecodable { path, format, payload, reason } => {
+            Self::Undecodable {
+                path,
+                format,
+                payload,
+                reason,
+            } => {
                 begin(w, 5, 4);
                 path.write(w);
                 format.write(w);
@@ -65,7 +90,11 @@ impl Item for EventKind {
                 path.write(w);
                 reason.write(w);
             }
-            Self::Completed { request, command, outcome } => {
+            Self::Completed {
+                request,
+                command,
+                outcome,
+            } => {
                 begin(w, 4, 6);
                 request.write(w);
                 command.write(w);
@@ -78,9 +107,18 @@ impl Item for EventKind {
     fn read(r: &mut Reader<'_>) -> Read<Self> {
         let items = length(r)?;
         Ok(match (r.u8()?, items) {
-            (0, 3) => Self::Registered { registration: Item::read(r)?, replaced: Item::read(r)? },
-            (1, 3) => Self::Updated { registration: Item::read(r)?, changed: Item::read(r)? },
-            (2, 3) => Self::Departed { id: Item::read(r)?, reason: Item::read(r)? },
+            (0, 3) => Self::Registered {
+                registration: Item::read(r)?,
+                replaced: Item::read(r)?,
+            },
+            (1, 3) => Self::Updated {
+                registration: Item::read(r)?,
+                changed: Item::read(r)?,
+            },
+            (2, 3) => Self::Departed {
+                id: Item::read(r)?,
+                reason: Item::read(r)?,
+            },
             (3, 4) => Self::Notified {
                 path: Item::read(r)?,
                 values: Item::read(r)?,
@@ -92,7 +130,10 @@ impl Item for EventKind {
                 payload: Bytes::read(r)?.0,
                 reason: Item::read(r)?,
             },
-            (5, 3) => Self::ObservationEnded { path: Item::read(r)?, reason: Item::read(r)? },
+            (5, 3) => Self::ObservationEnded {
+                path: Item::read(r)?,
+                reason: Item::read(r)?,
+            },
             (6, 4) => Self::Completed {
                 request: Item::read(r)?,
                 command: Item::read(r)?,
@@ -231,7 +272,10 @@ impl Item for Content {
             (1, 2) => Self::Node(Item::read(r)?),
             (2, 2) => Self::Links(Item::read(r)?),
             (3, 2) => Self::Diagnostic(Item::read(r)?),
-            (4, 3) => Self::Raw { payload: Bytes::read(r)?.0, reason: Item::read(r)? },
+            (4, 3) => Self::Raw {
+                payload: Bytes::read(r)?.0,
+                reason: Item::read(r)?,
+            },
             _ => return Err(Error::message("no content")),
         })
     }

@@ -55,7 +55,13 @@ through!(std::net::IpAddr as String: ToString::to_string, |text| text.parse().ok
 
 numbered!(WriteMode { 0 => Replace, 1 => Partial });
 
-structure!(AttributesChange { pmin_s, pmax_s, gt, lt, st });
+structure!(AttributesChange {
+    pmin_s,
+    pmax_s,
+    gt,
+    lt,
+    st
+});
 
 impl<T: Item + Copy> Item for Change<T> {
     /// Kept: undefined. Unset: null. Set: the value.
@@ -108,7 +114,10 @@ impl Item for Identity {
             Self::None => vec![0u8].write(w),
             Self::PreSharedKey(identity) => (1u8, Bytes(identity.to_vec())).write(w),
             Self::RawPublicKey(digest) => (2u8, Bytes(digest.to_vec())).write(w),
-            Self::Certificate { common_name, alternative_names } => {
+            Self::Certificate {
+                common_name,
+                alternative_names,
+            } => {
                 w.array(3).done();
                 w.u8(3).done();
                 common_name.write(w);
@@ -193,9 +202,12 @@ impl Item for ResourceValue {
         if r.datatype()? == Type::Array {
             return Value::read(r).map(Self::Single);
         }
-        let entries = r.map()?.ok_or_else(|| Error::message("a map of unknown length"))?;
-        let values: Read<BTreeMap<_, _>> =
-            (0..entries).map(|_| Ok((ResourceInstanceId::read(r)?, Value::read(r)?))).collect();
+        let entries = r
+            .map()?
+            .ok_or_else(|| Error::message("a map of unknown length"))?;
+        let values: Read<BTreeMap<_, _>> = (0..entries)
+            .map(|_| Ok((ResourceInstanceId::read(r)?, Value::read(r)?)))
+            .collect();
         values.map(Self::Multiple)
     }
 }

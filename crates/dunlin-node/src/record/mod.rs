@@ -102,7 +102,9 @@ impl<'a, 'b> Fields<'a, 'b> {
 
 /// The length of an array; we write none without.
 pub(crate) fn length(reader: &mut Reader<'_>) -> Read<u64> {
-    reader.array()?.ok_or_else(|| Error::message("an array of unknown length"))
+    reader
+        .array()?
+        .ok_or_else(|| Error::message("an array of unknown length"))
 }
 
 /// A structure: an array of its fields in this order.
@@ -243,7 +245,8 @@ impl<A: Item, B: Item> Item for (A, B) {
 
 impl Item for std::time::Duration {
     fn write(&self, w: &mut Writer) {
-        w.u64(u64::try_from(self.as_millis()).unwrap_or(u64::MAX)).done();
+        w.u64(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
+            .done();
     }
 
     fn read(r: &mut Reader<'_>) -> Read<Self> {
@@ -270,7 +273,10 @@ mod tests {
 
     #[test]
     fn a_record_of_a_later_layout_is_read_as_far_as_it_is_known() {
-        let new = New { one: 7, two: vec![None, Some("x".into())] };
+        let new = New {
+            one: 7,
+            two: vec![None, Some("x".into())],
+        };
         let bytes = encode(&new);
         assert_eq!(decode::<New>(&bytes).unwrap(), new);
         assert_eq!(decode::<Old>(&bytes).unwrap(), Old { one: 7 });
@@ -279,9 +285,18 @@ mod tests {
     #[test]
     fn what_is_no_record_is_refused_by_name() {
         assert!(matches!(decode::<Old>(&[]), Err(RecordError::Empty)));
-        assert!(matches!(decode::<Old>(&[9, 0x81, 1]), Err(RecordError::Later { version: 9 })));
-        assert!(matches!(decode::<Old>(&[1, 0xff]), Err(RecordError::Damaged(_))));
-        let whole = encode(&New { one: 7, two: vec![Some("text".into())] });
+        assert!(matches!(
+            decode::<Old>(&[9, 0x81, 1]),
+            Err(RecordError::Later { version: 9 })
+        ));
+        assert!(matches!(
+            decode::<Old>(&[1, 0xff]),
+            Err(RecordError::Damaged(_))
+        ));
+        let whole = encode(&New {
+            one: 7,
+            two: vec![Some("text".into())],
+        });
         for end in 1..whole.len() {
             assert!(decode::<New>(&whole[..end]).is_err(), "{end}");
         }

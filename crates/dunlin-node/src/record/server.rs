@@ -1,12 +1,12 @@
 //! The durable facts of the Server machine as records.
 
+use dunlin_lwm2m::{ContentFormat, Node};
 use dunlin_server::change::{
     AcceptRule, Departed, Departure, FormatMemory, NotificationKey, Observation, Registration,
     Request,
 };
 use dunlin_server::command::{CancelBy, Command, RequestState};
 use dunlin_server::{RegistrationId, RequestId};
-use dunlin_lwm2m::{ContentFormat, Node};
 use minicbor::data::Type;
 use minicbor::decode::Error;
 
@@ -44,10 +44,32 @@ structure!(Registration {
     deviations,
     formats,
 });
-structure!(FormatMemory { old_numbers, read, write });
-structure!(Departed { endpoint, id, at, reason });
-structure!(Observation { endpoint, path, token, established, renew, format, made_at, last });
-structure!(NotificationKey { sequence, digest, at });
+structure!(FormatMemory {
+    old_numbers,
+    read,
+    write
+});
+structure!(Departed {
+    endpoint,
+    id,
+    at,
+    reason
+});
+structure!(Observation {
+    endpoint,
+    path,
+    token,
+    established,
+    renew,
+    format,
+    made_at,
+    last
+});
+structure!(NotificationKey {
+    sequence,
+    digest,
+    at
+});
 structure!(Request {
     id,
     endpoint,
@@ -109,7 +131,11 @@ impl Item for Command {
                 path.write(w);
                 arguments.write(w);
             }
-            Self::Create { object, instance, resources } => {
+            Self::Create {
+                object,
+                instance,
+                resources,
+            } => {
                 begin(w, 4, 5);
                 object.write(w);
                 instance.write(w);
@@ -135,23 +161,41 @@ impl Item for Command {
     fn read(r: &mut Reader<'_>) -> Read<Self> {
         let items = length(r)?;
         Ok(match (r.u8()?, items) {
-            (0, 2) => Self::Read { path: Item::read(r)? },
-            (1, 2) => Self::Discover { path: Item::read(r)? },
+            (0, 2) => Self::Read {
+                path: Item::read(r)?,
+            },
+            (1, 2) => Self::Discover {
+                path: Item::read(r)?,
+            },
             (2, 4) => Self::Write {
                 path: Item::read(r)?,
                 mode: Item::read(r)?,
                 node: Node::read(r)?,
             },
-            (3, 3) => Self::WriteAttributes { path: Item::read(r)?, attributes: Item::read(r)? },
-            (4, 3) => Self::Execute { path: Item::read(r)?, arguments: Item::read(r)? },
+            (3, 3) => Self::WriteAttributes {
+                path: Item::read(r)?,
+                attributes: Item::read(r)?,
+            },
+            (4, 3) => Self::Execute {
+                path: Item::read(r)?,
+                arguments: Item::read(r)?,
+            },
             (5, 4) => Self::Create {
                 object: Item::read(r)?,
                 instance: Item::read(r)?,
                 resources: Item::read(r)?,
             },
-            (6, 2) => Self::Delete { path: Item::read(r)? },
-            (7, 3) => Self::Observe { path: Item::read(r)?, renew: Item::read(r)? },
-            (8, 3) => Self::Cancel { path: Item::read(r)?, by: Item::read(r)? },
+            (6, 2) => Self::Delete {
+                path: Item::read(r)?,
+            },
+            (7, 3) => Self::Observe {
+                path: Item::read(r)?,
+                renew: Item::read(r)?,
+            },
+            (8, 3) => Self::Cancel {
+                path: Item::read(r)?,
+                by: Item::read(r)?,
+            },
             _ => return Err(Error::message("no command")),
         })
     }
