@@ -7,6 +7,7 @@
 
 mod discovered;
 mod objects;
+mod reading;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
