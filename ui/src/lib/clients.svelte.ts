@@ -28,7 +28,6 @@ class ClientList {
 
   /** Follows the list until the returned function is called. */
   follow(): () => void {
-    void this.load();
     const unlisten = stream.listen((batch) => {
       for (const { type, at, data } of batch) {
         if (!data.endpoint) continue;

@@ -138,7 +138,7 @@ export function requestText(request: Request): string {
   const code = outcome?.coap ? ` (${outcome.coap})` : '';
   switch (state) {
     case 'queued':
-      return 'waits until the Client wakes';
+      return 'waits until the Client can be reached';
     case 'sent':
       return 'sent, no answer yet';
     case 'completed':
