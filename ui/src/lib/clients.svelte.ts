@@ -35,7 +35,6 @@ class ClientList {
         const row = this.rows.find((c) => c.endpoint === data.endpoint);
         if (row && (type === 'awake' || type === 'asleep')) {
           row.presence = type as Presence;
-          row.next_contact_at = (data['next_contact_at'] as string | undefined) ?? null;
         }
         if (changesList.has(type)) this.#soon();
       }

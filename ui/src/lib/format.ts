@@ -1,5 +1,5 @@
 // Values, times and names in the words a person reads.
-import type { Deviation, Request, ResourceNode, ResourceType, Scalar } from './types';
+import type { Request, ResourceNode, ResourceType, Scalar } from './types';
 
 const thin = '\u202f';
 
@@ -129,7 +129,6 @@ const operationWords: Record<string, string> = {
   attributes: 'Write-Attributes',
   observe: 'Observe',
   cancel_observation: 'Cancel observation',
-  cancel: 'Cancel observation',
 };
 export const operationText = (operation: string) => operationWords[operation.toLowerCase().replace(/[- ]/g, '_')] ?? sentence(operation);
 
@@ -144,7 +143,7 @@ export function requestText(request: Request): string {
     case 'completed':
       return `done${code}`;
     case 'failed':
-      return `failed${code}: ${outcome?.detail || outcome?.title || outcome?.reason || outcome?.code || 'no reason given'}`;
+      return `failed${code}: ${outcome?.problem?.detail || outcome?.problem?.title || 'no reason given'}`;
     case 'cancelled':
       return 'cancelled before it was sent';
     case 'expired':
@@ -157,11 +156,5 @@ export function requestText(request: Request): string {
 }
 
 export const sentence = (word: string) => (word ? word[0]!.toUpperCase() + word.slice(1).replaceAll('_', ' ') : '');
-
-export function deviationText(deviation: Deviation): { code: string; text: string } {
-  if (typeof deviation === 'string') return { code: '', text: deviation };
-  const code = deviation.code ?? deviation.kind ?? '';
-  return { code, text: deviation.detail ?? deviation.title ?? sentence(code) };
-}
 
 export const plural = (n: number, one: string, many = one + 's') => `${n.toLocaleString('en').replaceAll(',', thin)} ${n === 1 ? one : many}`;
