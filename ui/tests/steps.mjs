@@ -9,8 +9,6 @@ const all = async (t) => (await api(t, 'clients')).clients;
 const encode = (name) => (name.includes('/') ? '~' + Buffer.from(name).toString('base64url') : encodeURIComponent(name));
 const awakeWith = async (t, object, more = () => true) => (await all(t)).find((c) => c.presence === 'awake' && !c.queue && c.objects[object] && more(c));
 const open = async ({ page, base }, hash) => {
-  // A change of the hash alone would not load the page anew.
-  await page.goto('about:blank');
   await page.goto(`${base}/${hash}`);
   await page.waitForSelector('main h1');
 };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dunlin_lwm2m::attribute::AttributesChange;
+use dunlin_lwm2m::link::Discovered;
 use dunlin_lwm2m::operation::{Arguments, ResponseCode, WriteMode};
 use dunlin_lwm2m::{ContentFormat, EndpointName, Node, ObjectId, ObjectInstanceId, Path, Resource};
 use dunlin_transport::{Token, WallTime};
@@ -285,6 +286,9 @@ pub enum Refused {
 pub enum Outcome {
     /// The Client answered, well or not.
     Answered(Box<Answered>),
+    /// It is done, and the Client did not have to be asked: an observation was cancelled by Reset,
+    /// or one that the Client does not hold at present.
+    Done,
     /// It did not, or was never asked.
     Failed(Failed),
 }
@@ -311,8 +315,8 @@ pub enum Content {
     None,
     /// Values, with the definitions of this Client.
     Node(Node),
-    /// Links in link-format, as text (Discover).
-    Links(String),
+    /// What exists, with attributes (Discover).
+    Links(Discovered),
     /// The diagnostic text of an error; RFC 7252 §5.5.2.
     Diagnostic(String),
     /// Bytes that did not decode: kept, so that a person can look.
@@ -328,7 +332,7 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Failed {
-    /// No answer in time, after all retransmissions.
+    /// No answer in time, after all retransmissions. It may have been done all the same.
     #[error("the Client did not answer in time")]
     TimedOut,
     /// The Client reset the message.

@@ -92,9 +92,8 @@ impl Effects {
         self.after.push_back(output);
     }
 
-    /// The outcome of a request, told when the commit of this mutation is durable.
-    pub(crate) fn completed(&mut self, request: RequestId, outcome: Outcome) {
-        let barrier = self.barrier();
+    /// The outcome of a request, told when commit `barrier` is durable.
+    pub(crate) fn completed(&mut self, request: RequestId, outcome: Outcome, barrier: u64) {
         self.after.push_back(Output::Completed {
             request,
             outcome,
@@ -144,7 +143,11 @@ mod tests {
         assert_eq!(effects.barrier(), 0);
         effects.change(Change::EndRequest(request));
         assert_eq!(effects.barrier(), 1);
-        effects.completed(request, Outcome::Failed(Failed::Cancelled));
+        effects.completed(
+            request,
+            Outcome::Failed(Failed::Cancelled),
+            effects.barrier(),
+        );
         effects.change(Change::EndRequest(RequestId::from_bits(2)));
         let Some(Output::Commit(commit)) = effects.poll() else {
             panic!("the commit is first")

@@ -165,8 +165,8 @@ pub enum ObservationEnd {
     NotRenewed(Result<ResponseCode, u8>),
     /// The Client answers, and does not observe.
     NotEstablished,
-    /// The Client registered again, and the observation was not to be renewed.
-    NewRegistration,
+    /// The registration under which it was made has ended, and it was not to be renewed.
+    RegistrationEnded,
     /// The Client has been gone for so long that nothing of it is remembered.
     Forgotten,
 }

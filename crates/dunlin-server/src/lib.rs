@@ -11,16 +11,21 @@
 //! observation   what we asked to be told     model         a Client's definitions
 //! change        the durable facts            event         the news
 //! ```
-#![allow(dead_code)] // The machine that uses these words lands next.
 
 pub mod change;
 pub mod command;
 pub mod config;
+mod downlink;
 mod effects;
 pub mod event;
 mod id;
 mod need;
+mod observation;
+mod presence;
+mod queue;
+mod registration;
 mod server;
+mod timer;
 pub mod view;
 
 pub use change::{Change, Snapshot};

@@ -1,35 +1,115 @@
 //! The machine: one LwM2M Server, which is one shard.
+//!
+//! This file holds the order of things; what an uplink, a command, a notification or the passing
+//! of time means is in the files below `server/`. Every mutation ends with [`Server::pump`], which
+//! hands the news of the transport to those files until there is none, and then serves the
+//! Clients that were found awake: the answer to an uplink leaves before what waited for it.
 
+mod asking;
+mod passing;
+mod reporting;
+mod restoring;
+mod uplink;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use dunlin_lwm2m::{EndpointName, Path};
-use dunlin_transport::{Address, Now};
+use dunlin_lwm2m::{EndpointName, Path, Registry};
+use dunlin_transport::{
+    Address, Event as WireEvent, Instant, Now, Output as WireOutput, Side, Transport,
+};
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
 
-use crate::change::Snapshot;
+use self::reporting::Notification;
+use self::uplink::Admission;
+use crate::change::{Departure, Snapshot};
 use crate::command::{Command, Refused, RequestTicket, RequestView, Settings};
 use crate::config::ServerConfig;
-use crate::effects::{Effects, Output};
+use crate::effects::{Effects, Output, Transmit};
+use crate::event::LiveEvent;
 use crate::id::{RegistrationId, RequestId};
 use crate::need::{Answer, NeedId};
-use crate::view::{ClientCursor, ClientFilter, ClientPage, ClientView, ObservationView, Stats};
+use crate::observation::{Departures, Observations};
+use crate::presence::{listens, presence};
+use crate::queue::Requests;
+use crate::registration::{Book, ClientKey, instant, ms};
+use crate::timer::Wheel;
+use crate::view::{
+    ClientCursor, ClientFilter, ClientPage, ClientView, ListedClient, ObservationView, Stats,
+};
+
+/// Clients looked at for one page of a list. A filter that fits few of a million must not hold up
+/// the datagrams of the others.
+const CLIENTS_SCANNED_MAX: usize = 20_000;
+
+/// Clients that have gone are forgotten with this much leisure.
+const LEISURE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// In a cursor: the list has come to those that have gone.
+const DEPARTED_CURSOR: u64 = 1 << 63;
 
 /// An LwM2M Server. One mutation (`handle_*`, `restore`, a command), then
 /// [`Server::poll_output`] until it says [`Output::Timeout`].
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
+    registry: Arc<Registry>,
+    random: ChaCha12Rng,
+    transport: Transport,
     effects: Effects,
+    book: Book,
+    timers: Wheel,
+    requests: Requests,
+    observations: Observations,
+    departures: Departures,
+    admissions: BTreeMap<NeedId, Admission>,
+    last_need: u64,
+    healthy: bool,
+    /// Clients that were heard in this mutation and for whom something waits.
+    ready: Vec<ClientKey>,
+    transport_timeout: Option<Instant>,
+    departed_timeout: Option<Instant>,
     stats: Stats,
 }
 
 impl Server {
     /// A Server that knows nobody. All chance it needs comes from `seed`.
+    ///
+    /// # Panics
+    /// When the configuration owns no virtual shard.
     #[must_use]
-    pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
-        let _ = seed;
+    pub fn new(config: ServerConfig, registry: Arc<Registry>, seed: [u8; 32]) -> Self {
+        assert!(
+            !config.owned.is_empty(),
+            "a Server owns at least one virtual shard"
+        );
+        let mut random = ChaCha12Rng::from_seed(seed);
+        let mut transport_seed = [0; 32];
+        random.fill_bytes(&mut transport_seed);
+        let side = Side::Server {
+            strictness: config.strictness,
+        };
+        let coap = config.coap.clone();
+        let transport = Transport::new(dunlin_transport::Config { side, coap }, transport_seed);
         Self {
             config,
+            registry,
+            random,
+            transport,
             effects: Effects::default(),
+            book: Book::new(),
+            timers: Wheel::new(),
+            requests: Requests::default(),
+            observations: Observations::default(),
+            departures: Departures::default(),
+            admissions: BTreeMap::new(),
+            last_need: 0,
+            healthy: true,
+            ready: Vec::new(),
+            transport_timeout: None,
+            departed_timeout: None,
             stats: Stats::default(),
         }
     }
@@ -39,7 +119,8 @@ impl Server {
     /// What it finds is told like anything else: requests that were sent and cannot be sent again
     /// end as unknown.
     pub fn restore(&mut self, now: Now, snapshot: Snapshot) {
-        let _ = (now, snapshot);
+        self.take_up(now, snapshot);
+        self.pump(now);
     }
 
     /// A datagram came, at our address `local` where the driver knows that.
@@ -50,33 +131,55 @@ impl Server {
         local: Option<IpAddr>,
         bytes: &[u8],
     ) {
-        let _ = (now, from, local, bytes);
+        self.transport.handle_receive(now, from, local, bytes);
+        self.pump(now);
     }
 
     /// The time of the last [`Output::Timeout`] has come, or any other time.
     pub fn handle_timeout(&mut self, now: Now) {
-        let _ = now;
+        self.transport.handle_timeout(now);
+        while let Some(key) = self.timers.poll(now.instant) {
+            self.on_client_timer(now, key);
+        }
+        self.drop_late_admissions(now);
+        self.forget_departed(now);
+        self.pump(now);
     }
 
     /// The outside answers a [`crate::Need`]. Late and double answers are dropped.
     pub fn handle_answer(&mut self, now: Now, need: NeedId, answer: Answer) {
-        let _ = (now, need, answer);
+        self.on_answer(now, need, answer);
+        self.pump(now);
     }
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Output {
-        self.effects.poll().unwrap_or(Output::Timeout(None))
+        if let Some(output) = self.effects.poll() {
+            return output;
+        }
+        let admission = self
+            .admissions
+            .first_key_value()
+            .map(|(_, admission)| instant(admission.deadline));
+        let timeouts = [
+            self.transport_timeout,
+            self.timers.next(),
+            admission,
+            self.departed_timeout,
+        ];
+        Output::Timeout(timeouts.into_iter().flatten().min())
     }
 
     /// Takes back the buffer of a [`crate::Transmit`] that has been sent.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
-        drop(buffer);
+        self.transport.recycle(buffer);
     }
 
     /// Whether commits can be made durable. While they cannot, what would need one is refused
     /// (5.03 with Max-Age to Clients), and refreshes and reads go on.
     pub fn set_store_health(&mut self, now: Now, healthy: bool) {
-        let _ = (now, healthy);
+        self.healthy = healthy;
+        self.pump(now);
     }
 
     /// Asks a Client. The outcome comes as [`Output::Completed`] with the ticket's id.
@@ -90,8 +193,9 @@ impl Server {
         command: Command,
         settings: Settings,
     ) -> Result<RequestTicket, Refused> {
-        let _ = (now, endpoint, command, settings);
-        Err(Refused::ClientUnknown)
+        let ticket = self.take_command(now, endpoint, command, settings);
+        self.pump(now);
+        ticket
     }
 
     /// Ends a request; its outcome is [`crate::command::Failed::Cancelled`]. One that has been
@@ -100,8 +204,9 @@ impl Server {
     /// # Errors
     /// [`Refused::RequestUnknown`], [`Refused::StoreFailing`].
     pub fn cancel(&mut self, now: Now, request: RequestId) -> Result<(), Refused> {
-        let _ = (now, request);
-        Err(Refused::RequestUnknown)
+        let done = self.take_cancel(now, request);
+        self.pump(now);
+        done
     }
 
     /// Removes a registration on an operator's word, with its observations and requests. The
@@ -110,16 +215,23 @@ impl Server {
     /// # Errors
     /// [`Refused::ClientUnknown`], [`Refused::StoreFailing`].
     pub fn forget(&mut self, now: Now, endpoint: &EndpointName) -> Result<RegistrationId, Refused> {
-        let _ = (now, endpoint);
-        Err(Refused::ClientUnknown)
+        let key = self.registered(endpoint)?;
+        if !self.healthy {
+            return Err(Refused::StoreFailing);
+        }
+        let id = self.book.client(key).id;
+        self.depart(now, key, Departure::Forgotten);
+        self.pump(now);
+        Ok(id)
     }
 
     /// Gives a Client up to another Server, which has claimed its name ([`crate::Need::Claim`]).
     /// Nothing is committed: the registration there will take the place of the stored one. What is
     /// returned goes into the [`Answer::Claimed`]; requests that were under way are over.
     pub fn evict(&mut self, now: Now, endpoint: &EndpointName) -> Snapshot {
-        let _ = (now, endpoint);
-        Snapshot::default()
+        let snapshot = self.give_up(now, endpoint);
+        self.pump(now);
+        snapshot
     }
 
     /// A Client that is registered.
@@ -127,8 +239,7 @@ impl Server {
     /// # Errors
     /// [`Refused::ClientUnknown`], or [`Refused::ClientExpired`] with the time.
     pub fn client(&self, now: Now, endpoint: &EndpointName) -> Result<ClientView, Refused> {
-        let _ = (now, endpoint);
-        Err(Refused::ClientUnknown)
+        Ok(self.view(now, self.registered(endpoint)?))
     }
 
     /// A part of the list of Clients, in no particular order.
@@ -140,9 +251,43 @@ impl Server {
         limit: usize,
         filter: &ClientFilter,
     ) -> ClientPage {
-        let _ = (now, after, limit, filter);
+        let mut clients = Vec::new();
+        let mut from = after.map_or(0, |cursor| cursor.0);
+        let mut looked_at = 0;
+        let fits = |name: &EndpointName| {
+            filter.name.is_empty() || name.as_str().contains(filter.name.as_str())
+        };
+        if filter.registered.unwrap_or(true) && from & DEPARTED_CURSOR == 0 {
+            for (key, client) in self.book.iter_from(from as usize) {
+                if clients.len() >= limit || looked_at >= CLIENTS_SCANNED_MAX {
+                    return ClientPage {
+                        clients,
+                        next: Some(ClientCursor(key.into())),
+                    };
+                }
+                looked_at += 1;
+                if fits(&client.endpoint) {
+                    clients.push(ListedClient::Registered(Box::new(self.view(now, key))));
+                }
+            }
+            return ClientPage {
+                clients,
+                next: None,
+            };
+        }
+        from &= !DEPARTED_CURSOR;
+        for (index, departed) in self.departures.iter_from(from as usize) {
+            if clients.len() >= limit || looked_at >= CLIENTS_SCANNED_MAX {
+                let next = Some(ClientCursor(DEPARTED_CURSOR | index as u64));
+                return ClientPage { clients, next };
+            }
+            looked_at += 1;
+            if departed.reason == Departure::Expired && fits(&departed.endpoint) {
+                clients.push(ListedClient::Departed(departed.clone()));
+            }
+        }
         ClientPage {
-            clients: Vec::new(),
+            clients,
             next: None,
         }
     }
@@ -150,40 +295,224 @@ impl Server {
     /// What is observed at a Client, also at one that has gone and may come back.
     #[must_use]
     pub fn observations(&self, endpoint: &EndpointName) -> Vec<ObservationView> {
-        let _ = endpoint;
-        Vec::new()
+        let key = self.book.find(endpoint.as_str());
+        let registration = key.map(|key| self.book.client(key).id);
+        let observations = match key {
+            Some(key) => self
+                .book
+                .client(key)
+                .work
+                .as_ref()
+                .map_or(&[][..], |work| &work.observations),
+            None => self.departures.observations(endpoint.as_str()),
+        };
+        let mut views: Vec<_> = observations
+            .iter()
+            .map(|observed| self.observations.get(*observed).view(registration))
+            .collect();
+        views.sort_by_key(|view| view.path);
+        views
     }
 
     /// What is observed at this path.
     #[must_use]
     pub fn observation(&self, endpoint: &EndpointName, path: &Path) -> Option<ObservationView> {
-        let _ = (endpoint, path);
-        None
+        self.observations(endpoint)
+            .into_iter()
+            .find(|view| view.path == *path)
     }
 
     /// The requests of a Client, in the order in which they will be sent.
     #[must_use]
     pub fn requests(&self, now: Now, endpoint: &EndpointName) -> Vec<RequestView> {
-        let _ = (now, endpoint);
-        Vec::new()
+        let Some(key) = self.book.find(endpoint.as_str()) else {
+            return Vec::new();
+        };
+        let client = self.book.client(key);
+        let Some(work) = &client.work else {
+            return Vec::new();
+        };
+        let in_flight = match work.in_flight {
+            Some(crate::registration::InFlight::Request(request)) => Some(request),
+            Some(crate::registration::InFlight::Renewal(_)) | None => None,
+        };
+        let listens = listens(client, self.config.awake_window, ms(now.instant));
+        in_flight
+            .iter()
+            .chain(&work.waiting)
+            .map(|request| self.requests.get(*request).view(client, listens))
+            .collect()
     }
 
     /// A request that has not ended.
     #[must_use]
     pub fn request_view(&self, now: Now, request: RequestId) -> Option<RequestView> {
-        let _ = (now, request);
-        None
+        let request = self.requests.get(self.requests.find(request)?);
+        let client = self.book.client(request.client);
+        let listens = listens(client, self.config.awake_window, ms(now.instant));
+        Some(request.view(client, listens))
     }
 
     /// What was counted, and how much there is.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.stats
+        Stats {
+            registered: self.book.len(),
+            departed: self.departures.len(),
+            observations: self.observations.len(),
+            requests: self.requests.len(),
+            admissions: self.admissions.len(),
+            ..self.stats
+        }
+    }
+
+    /// What the transport counted.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// The definitions by which values are read.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Other definitions, from now on.
+    pub fn set_registry(&mut self, registry: Arc<Registry>) {
+        self.registry = registry;
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &ServerConfig {
         &self.config
+    }
+
+    fn view(&self, now: Now, key: ClientKey) -> ClientView {
+        let client = self.book.client(key);
+        let work = client.work.as_ref();
+        ClientView {
+            registration: client.record(now, self.transport.peer(client.peer)),
+            presence: presence(client, self.config.awake_window, ms(now.instant)),
+            requests: work.map_or(0, |work| {
+                work.waiting.len() + usize::from(work.in_flight.is_some())
+            }),
+            observations: work.map_or(0, |work| work.observations.len()),
+        }
+    }
+
+    /// Takes all news of the transport, then serves the Clients that were heard.
+    fn pump(&mut self, now: Now) {
+        loop {
+            match self.transport.poll_output() {
+                WireOutput::Transmit(transmit) => {
+                    let dunlin_transport::Transmit {
+                        to,
+                        local,
+                        bytes,
+                        barrier,
+                    } = transmit;
+                    let transmit = Transmit {
+                        to,
+                        local,
+                        bytes,
+                        barrier,
+                    };
+                    self.effects.live(Output::Transmit(transmit));
+                }
+                WireOutput::Event(event) => self.on_event(now, event),
+                WireOutput::Timeout(timeout) => {
+                    let Some(key) = self.ready.pop() else {
+                        self.transport_timeout = timeout;
+                        break;
+                    };
+                    if self.book.get(key).is_some() {
+                        self.dispatch(now, key);
+                        self.rearm(now, key);
+                    }
+                }
+            }
+        }
+        let departed = self.departures.next(now.wall, self.config.departed_for);
+        self.departed_timeout = departed.map(|after| now.instant + after.max(LEISURE));
+    }
+
+    fn on_event(&mut self, now: Now, event: WireEvent) {
+        match event {
+            WireEvent::Uplink {
+                peer,
+                exchange,
+                uplink,
+            } => {
+                self.on_uplink(now, peer, exchange, *uplink);
+            }
+            WireEvent::Answered {
+                request, answer, ..
+            } => self.on_answered(now, request, &answer),
+            WireEvent::Failed {
+                request, failure, ..
+            } => self.on_failed(now, request, failure),
+            WireEvent::Notified {
+                peer,
+                relation,
+                exchange,
+                sequence,
+                fresh,
+                answer,
+                ..
+            } => {
+                let token = relation.token;
+                let notification = Notification {
+                    peer,
+                    token,
+                    exchange,
+                    sequence,
+                    fresh,
+                    answer,
+                };
+                self.on_notification(now, notification);
+            }
+            WireEvent::StrayNotification {
+                peer,
+                token,
+                exchange,
+                sequence,
+                answer,
+                ..
+            } => {
+                let sequence = Some(sequence);
+                let notification = Notification {
+                    peer,
+                    token,
+                    exchange,
+                    sequence,
+                    fresh: true,
+                    answer,
+                };
+                self.on_notification(now, notification);
+            }
+            WireEvent::ObservationEnded {
+                relation, reason, ..
+            } => {
+                self.on_observation_ended(now, relation, reason);
+            }
+            WireEvent::Heard { peer } => self.on_heard(now, peer),
+            WireEvent::Violated {
+                address, violation, ..
+            } => {
+                self.stats.violations += 1;
+                self.effects.live(Output::Event(LiveEvent::Refused {
+                    endpoint: None,
+                    at: now.wall,
+                    address,
+                    code: violation.code,
+                    reason: violation.what,
+                }));
+            }
+            // A Client that acknowledges first and answers later is waited for until the deadline
+            // of the request; the others belong to the client side.
+            _ => {}
+        }
     }
 }

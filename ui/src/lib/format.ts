@@ -1,5 +1,5 @@
 // Values, times and names in the words a person reads.
-import type { Request, ResourceNode, ResourceType, Scalar } from './types';
+import type { Deviation, Request, ResourceNode, ResourceType, Scalar } from './types';
 
 const thin = '\u202f';
 
@@ -129,6 +129,7 @@ const operationWords: Record<string, string> = {
   attributes: 'Write-Attributes',
   observe: 'Observe',
   cancel_observation: 'Cancel observation',
+  cancel: 'Cancel observation',
 };
 export const operationText = (operation: string) => operationWords[operation.toLowerCase().replace(/[- ]/g, '_')] ?? sentence(operation);
 
@@ -137,13 +138,13 @@ export function requestText(request: Request): string {
   const code = outcome?.coap ? ` (${outcome.coap})` : '';
   switch (state) {
     case 'queued':
-      return 'waits until the Client can be reached';
+      return 'waits until the Client wakes';
     case 'sent':
       return 'sent, no answer yet';
     case 'completed':
       return `done${code}`;
     case 'failed':
-      return `failed${code}: ${outcome?.problem?.detail || outcome?.problem?.title || 'no reason given'}`;
+      return `failed${code}: ${outcome?.detail || outcome?.title || outcome?.reason || outcome?.code || 'no reason given'}`;
     case 'cancelled':
       return 'cancelled before it was sent';
     case 'expired':
@@ -156,5 +157,11 @@ export function requestText(request: Request): string {
 }
 
 export const sentence = (word: string) => (word ? word[0]!.toUpperCase() + word.slice(1).replaceAll('_', ' ') : '');
+
+export function deviationText(deviation: Deviation): { code: string; text: string } {
+  if (typeof deviation === 'string') return { code: '', text: deviation };
+  const code = deviation.code ?? deviation.kind ?? '';
+  return { code, text: deviation.detail ?? deviation.title ?? sentence(code) };
+}
 
 export const plural = (n: number, one: string, many = one + 's') => `${n.toLocaleString('en').replaceAll(',', thin)} ${n === 1 ? one : many}`;

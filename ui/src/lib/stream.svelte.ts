@@ -36,8 +36,6 @@ class Stream {
   retryAt = $state(0);
   /** What the last reconnection brought, until read. */
   note = $state('');
-  /** Counts connections made; what may have changed meanwhile is asked for anew. */
-  connections = $state(0);
   /** Oldest first. */
   events = $state.raw<FeedEvent[]>([]);
 
@@ -125,7 +123,6 @@ class Stream {
     this.#gap = false;
     this.#pause = RETRY_FIRST_MS;
     this.status = 'live';
-    this.connections++;
     if (!this.lostAt) return;
     const away = clock.read() - this.lostAt;
     this.lostAt = 0;

@@ -4,7 +4,7 @@ export type Presence = 'awake' | 'asleep' | 'overdue';
 
 export interface Client {
   endpoint: string;
-  registration_id: string | null;
+  registration_id: string;
   registered_at: string;
   updated_at: string;
   expires_at: string;
@@ -24,15 +24,10 @@ export interface Client {
   objects: Record<string, { version: string; instances: number[] }>;
   presence: Presence;
   deviations?: Deviation[] | null;
-  /** Parameters of the Register that LwM2M does not define. */
-  attributes?: Record<string, string> | null;
 }
 
-/** Something the Server tolerated in this Client's messages. */
-export interface Deviation {
-  code: string;
-  sentence: string;
-}
+/** Something the Server tolerated in this Client's messages; a sentence, or a code with one. */
+export type Deviation = string | { code?: string; kind?: string; detail?: string; title?: string };
 
 export type ResourceType =
   | 'string'
@@ -77,14 +72,6 @@ export interface Reading {
   node: Node;
 }
 
-/** What is observed, since when, and what it last said. */
-export interface Observation {
-  path: string;
-  since: string | null;
-  notifications: number;
-  last: Reading | null;
-}
-
 /** A Node to be written: nothing in it that the definition says already. */
 export interface Written {
   id?: number;
@@ -127,13 +114,13 @@ export interface Request {
   ended_at?: string | null;
   outcome?: Outcome | null;
 }
-/** How a request ended: the Client's answer, or why there is none. */
 export interface Outcome {
-  coap: string | null;
+  coap?: string;
   node?: Node;
-  links?: Link[];
-  created?: string;
-  problem: { code: string; title: string; detail: string; remedy?: string; coap?: string } | null;
+  code?: string;
+  title?: string;
+  detail?: string;
+  reason?: string;
 }
 
 export interface Link {
@@ -162,8 +149,6 @@ export interface EventData {
   at?: string;
   path?: string;
   node?: Node;
-  measured_at?: string;
-  readings?: Reading[];
   request?: Request;
   [more: string]: unknown;
 }

@@ -21,12 +21,10 @@ export class Series {
 
   add(at: number, value: number) {
     const s = at / 1000;
-    // Mostly the newest; what the log tells of the past after a reload finds its place before it.
-    let place = this.seconds.length;
-    while (place > 0 && this.seconds[place - 1]! > s) place--;
-    if (this.seconds[place - 1] === s) return;
-    this.seconds.splice(place, 0, s);
-    this.values.splice(place, 0, value);
+    const last = this.seconds.at(-1) ?? -Infinity;
+    if (s <= last) return;
+    this.seconds.push(s);
+    this.values.push(value);
     if (this.seconds.length > SERIES_MAX) {
       this.seconds.shift();
       this.values.shift();
@@ -55,12 +53,12 @@ class ClientValues {
       if (how === 'read') this.present.set(path, new Set(node.resources.map((r) => r.id)));
       for (const resource of node.resources) this.take(`${path}/${resource.id}`, resource, at, how);
     } else {
-      if (typeof node.value === 'number' && node.type !== 'time' && how !== 'written') this.#plot(path, at, node.value);
       const before = this.known.get(path);
       if (before && before.at > at) return;
-      this.known.set(path, { node: { name: before?.node.name, unit: before?.node.unit, ...node }, at, how });
+      this.known.set(path, { node: { ...before?.node, ...node }, at, how });
       const set = this.present.get(path.slice(0, path.lastIndexOf('/')));
       set?.add(node.id);
+      if (typeof node.value === 'number' && node.type !== 'time' && how !== 'written') this.#plot(path, at, node.value);
     }
   }
 
@@ -100,8 +98,7 @@ class Values {
     if (only !== undefined && data.endpoint !== only) return;
     const client = data.endpoint === undefined ? undefined : this.#clients.get(data.endpoint);
     if (!client) return;
-    if (type === 'notified' && data.node && data.path) client.take(data.path, data.node, data.measured_at ? Date.parse(data.measured_at) : at, 'notified');
-    for (const { path, at, node } of data.readings ?? []) client.take(path, node, Date.parse(at), 'notified');
+    if ((type === 'notified' || type === 'sent') && data.node && data.path) client.take(data.path, data.node, at, 'notified');
     if (type === 'completed' && data.request?.state === 'completed' && data.request.outcome?.node)
       client.take(data.request.path, data.request.outcome.node, at, 'read');
   }

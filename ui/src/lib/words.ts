@@ -44,28 +44,28 @@ export interface Line {
 export function line(event: FeedEvent): Line {
   const { type, data } = event;
   const plainLine = (lead: string): Line => ({ lead, value: '', path: '' });
-  const client = data as Partial<Client>;
+  const client = (data['client'] ?? data) as Partial<Client>;
   switch (type) {
     case 'registered':
-      return plainLine('registered' + (data['replaced'] ? ' anew' : '') + details(client));
+      return plainLine('registered' + details(client));
     case 'updated':
-      return plainLine(updated((data['changes'] ?? {}) as Partial<Client>));
+      return plainLine(updated(data, client));
     case 'deregistered':
-      return plainLine(data['forgotten'] ? 'was forgotten by an operator' : 'de-registered');
+      return plainLine('de-registered' + because(data));
     case 'expired':
       return plainLine('let its registration expire: no Update came within the lifetime');
     case 'awake':
       return plainLine('is awake');
     case 'asleep':
-      return plainLine('sleeps; what is asked of it now waits');
+      return plainLine('sleeps' + until(event));
     case 'notified':
       return reading('', data);
     case 'sent':
-      return sentLine(data);
+      return reading('sent ', data);
     case 'completed':
       return completed(data);
     case 'bootstrapped':
-      return plainLine('was bootstrapped' + (text(data['summary']) ? `: ${text(data['summary'])}` : ''));
+      return plainLine('was bootstrapped' + because(data));
     case 'bootstrap_failed':
       return plainLine('could not be bootstrapped' + because(data));
     case 'refused':
@@ -87,28 +87,23 @@ function details(client: Partial<Client>): string {
   return parts.length ? ' ' + parts.join(', ') : '';
 }
 
-function updated(changes: Partial<Client>): string {
-  const said = [];
-  if (changes.lifetime_s) said.push(`its lifetime to ${duration(changes.lifetime_s * 1000)}`);
-  if (changes.binding) said.push(`its binding to ${changes.binding}`);
-  if (changes.sms_number) said.push(`its SMS number to ${changes.sms_number}`);
-  if (changes.address) said.push(`its address to ${changes.address}`);
-  if (changes.objects) said.push(`its objects: ${plural(Object.keys(changes.objects).length, 'object')} now`);
-  return said.length ? `changed ${said.join(', ')}` : 'changed its registration';
+function updated(data: EventData, client: Partial<Client>): string {
+  const raw = data['changed'];
+  const changed = (Array.isArray(raw) ? raw.map(String) : []).map((c) => c.replaceAll('_', ' '));
+  if (!changed.length) return 'changed its registration' + details(client);
+  const lifetime = changed.includes('lifetime') && client.lifetime_s ? ` (now ${duration(client.lifetime_s * 1000)})` : '';
+  return `changed its ${changed.join(', ')}${lifetime}`;
 }
 
 function because(data: EventData): string {
+  const reason = text(data['detail']) || text(data['reason']) || text(data['title']) || text(data['code']);
   const from = text(data['address']) ? ` from ${text(data['address'])}` : '';
-  const reason = text(data['reason']);
-  const remedy = text(data['remedy']);
-  return from + (reason ? `: ${reason}` : '') + (remedy ? ` To let it in: ${remedy}` : '');
+  return from + (reason ? `: ${reason}` : '');
 }
 
-function sentLine(data: EventData): Line {
-  const [first, ...more] = data.readings ?? [];
-  if (!first) return { lead: 'sent nothing', value: '', path: '' };
-  const one = reading('sent ', { ...data, path: first.path, node: first.node });
-  return more.length ? { ...one, value: `${one.value} and ${plural(more.length, 'more value', 'more values')}` } : one;
+function until({ at, data }: FeedEvent): string {
+  const next = text(data['next_contact_at']);
+  return next ? `, next contact expected in ${duration(Date.parse(next) - at)}` : '';
 }
 
 function reading(lead: string, data: EventData): Line {
@@ -125,14 +120,9 @@ export function nodeText(node: Node): string {
 }
 
 function completed(data: EventData): Line {
-  const request = data.request as Request;
-  return { lead: `${operationText(request.operation)} ${requestText(request)}`, value: outcomeText(request), path: request.path };
-}
-
-/** What a request brought: values, links, or the new instance. */
-export function outcomeText({ state, outcome }: Request): string {
-  if (state !== 'completed' || !outcome) return '';
-  if (outcome.node) return nodeText(outcome.node);
-  if (outcome.links) return plural(outcome.links.length, 'link');
-  return outcome.created ?? '';
+  const request = (typeof data.request === 'object' ? data.request : data) as Request;
+  const path = text(request.path ?? data.path);
+  const what = `${operationText(text(request.operation) || 'request')} ${requestText(request)}`;
+  const value = request.state === 'completed' && request.outcome?.node ? nodeText(request.outcome.node) : '';
+  return { lead: what, value, path };
 }

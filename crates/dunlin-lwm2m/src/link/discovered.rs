@@ -101,22 +101,6 @@ impl Discovered {
         text
     }
 
-    /// The payload of Bootstrap-Discover as 1.0 itself prints it: the version first and without a
-    /// target, which is no link. Some Bootstrap-Servers expect it, others refuse it.
-    pub fn write_with_bare_version(&self) -> String {
-        let mut bare = self.clone();
-        let head = bare
-            .version
-            .take()
-            .map(|version| alloc::format!("lwm2m=\"{version}\""));
-        let links = bare.write("");
-        match head {
-            Some(head) if links.is_empty() => head,
-            Some(head) => alloc::format!("{head},{links}"),
-            None => links,
-        }
-    }
-
     fn read_link(&mut self, link: Link<'_>, root: &str) {
         let Some(target) = link.target.map(str::trim) else {
             // `lwm2m="1.0"` without a target, as 1.0 prints it.
@@ -249,17 +233,6 @@ mod tests {
                 "{head}"
             );
         }
-    }
-
-    #[test]
-    fn ts_5_2_7_3_the_bare_version_is_written_on_demand() {
-        let text = "lwm2m=\"1.0\",</0/0>;ssid=101,</5>";
-        assert_eq!(parse(text).write_with_bare_version(), text);
-        assert_eq!(
-            parse("lwm2m=\"1.0\"").write_with_bare_version(),
-            "lwm2m=\"1.0\""
-        );
-        assert_eq!(parse("</5>").write_with_bare_version(), "</5>");
     }
 
     #[test]

@@ -7,7 +7,6 @@
 
 mod discovered;
 mod objects;
-mod reading;
 
 use alloc::borrow::Cow;
 use alloc::string::String;

@@ -1,0 +1,717 @@
+//! The registration interface; TS 1.0 §5.3: Register, Update, De-register, and the lifetime.
+
+use dunlin_lwm2m::operation::{Deregister, Register, ResponseCode, Update, Uplink};
+use dunlin_lwm2m::{EndpointName, LwM2mVersion};
+use dunlin_transport::{ExchangeId, Identity, Now, PeerId, UplinkAnswer, WallTime};
+
+use super::Server;
+use crate::change::{Change, Departed, Departure, FormatMemory, Registration};
+use crate::command::{Failed, Outcome};
+use crate::config::{ADMISSIONS_MAX, NEED_TIMEOUT, RETRY_AFTER_S, Ruling};
+use crate::effects::Output;
+use crate::event::{Changed, Event, EventKind, LiveEvent, ObservationEnd};
+use crate::id::RegistrationId;
+use crate::need::{Answer, Need, NeedId, Verdict};
+use crate::observation::GONE;
+use crate::registration::{Client, ClientKey, Details, InFlight, Ms, ms, seconds, wall_of};
+
+/// A Register that waits for the node.
+#[derive(Debug)]
+pub(super) struct Admission {
+    peer: PeerId,
+    exchange: ExchangeId,
+    register: Box<Register>,
+    question: Question,
+    pub(super) deadline: Ms,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Identity,
+    Claim,
+}
+
+/// Why an uplink is refused.
+struct Refusal {
+    code: ResponseCode,
+    reason: String,
+    max_age_s: Option<u32>,
+}
+
+impl Refusal {
+    fn new(code: ResponseCode, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+            max_age_s: None,
+        }
+    }
+
+    fn unavailable(reason: &str) -> Self {
+        Self {
+            code: ResponseCode::ServiceUnavailable,
+            reason: reason.into(),
+            max_age_s: Some(RETRY_AFTER_S),
+        }
+    }
+
+    fn store_failing() -> Self {
+        Self::unavailable("nothing can be stored at present")
+    }
+
+    fn unknown_location() -> Self {
+        Self::new(
+            ResponseCode::NotFound,
+            "no such registration: register again",
+        )
+    }
+}
+
+impl Server {
+    pub(super) fn on_uplink(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        uplink: Uplink,
+    ) {
+        let (endpoint, done) = match uplink {
+            Uplink::Register(register) => (
+                Some(register.endpoint.clone()),
+                self.on_register(now, peer, exchange, register),
+            ),
+            Uplink::Update(update) => (None, self.on_update(now, peer, exchange, update)),
+            Uplink::Deregister(deregister) => {
+                (None, self.on_deregister(now, peer, exchange, &deregister))
+            }
+            Uplink::BootstrapRequest(request) => {
+                let refusal = Refusal::new(
+                    ResponseCode::BadRequest,
+                    "there is no Bootstrap-Server at this address",
+                );
+                (Some(request.endpoint), Err(refusal))
+            }
+        };
+        if let Err(refusal) = done {
+            self.refuse(now, peer, exchange, endpoint, refusal);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        endpoint: Option<EndpointName>,
+        refusal: Refusal,
+    ) {
+        self.stats.refused += 1;
+        let Refusal {
+            code,
+            reason,
+            max_age_s,
+        } = refusal;
+        if let Some(peer) = self.transport.peer(peer) {
+            self.effects.live(Output::Event(LiveEvent::Refused {
+                endpoint,
+                at: now.wall,
+                address: peer.address,
+                code,
+                reason: reason.clone(),
+            }));
+        }
+        self.answer(
+            now,
+            exchange,
+            &UplinkAnswer::Refused {
+                code,
+                diagnostic: reason,
+                max_age_s,
+            },
+        );
+    }
+
+    /// Answers an uplink when what it changed is durable.
+    fn answer(&mut self, now: Now, exchange: ExchangeId, answer: &UplinkAnswer) {
+        let barrier = self.effects.barrier();
+        // Refused only when the exchange has ended: then nobody waits for the answer.
+        let _ = self.transport.answer_uplink(now, exchange, answer, barrier);
+    }
+
+    // Register.
+
+    fn on_register(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        register: Register,
+    ) -> Result<(), Refusal> {
+        if !self.config.version.serves(register.version) {
+            let LwM2mVersion { major, minor } = self.config.version;
+            return Err(Refusal::new(
+                ResponseCode::PreconditionFailed,
+                format!(
+                    "LwM2M {} is not served, {major}.{minor} is",
+                    register.version
+                ),
+            ));
+        }
+        let identity = self
+            .transport
+            .peer(peer)
+            .map_or(Identity::None, |peer| peer.identity);
+        if identity == Identity::None && self.is_secured(register.endpoint.as_str()) {
+            return Err(Refusal::new(
+                ResponseCode::Forbidden,
+                "this name is registered with security, and is not given up without",
+            ));
+        }
+        match self
+            .config
+            .admission
+            .rule(register.endpoint.as_str(), &identity)
+        {
+            Ruling::Allowed => self.claim(now, peer, exchange, Box::new(register)),
+            Ruling::Mismatch => Err(mismatch()),
+            Ruling::Ask => {
+                let need = Need::Admission {
+                    endpoint: register.endpoint.clone(),
+                    identity,
+                };
+                self.ask(
+                    now,
+                    peer,
+                    exchange,
+                    Box::new(register),
+                    Question::Identity,
+                    need,
+                )
+            }
+        }
+    }
+
+    fn is_secured(&self, endpoint: &str) -> bool {
+        self.book
+            .find(endpoint)
+            .is_some_and(|key| *self.book.client(key).identity() != Identity::None)
+    }
+
+    /// The name may be taken: by us at once, or after the other Servers have given it up.
+    fn claim(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        register: Box<Register>,
+    ) -> Result<(), Refusal> {
+        if !self.healthy {
+            return Err(Refusal::store_failing());
+        }
+        if self.config.claims && self.book.find(register.endpoint.as_str()).is_none() {
+            let need = Need::Claim {
+                endpoint: register.endpoint.clone(),
+            };
+            return self.ask(now, peer, exchange, register, Question::Claim, need);
+        }
+        self.enter(now, peer, exchange, *register);
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        register: Box<Register>,
+        question: Question,
+        need: Need,
+    ) -> Result<(), Refusal> {
+        if self.admissions.len() >= ADMISSIONS_MAX {
+            return Err(Refusal::unavailable("too many Clients register at once"));
+        }
+        self.last_need += 1;
+        let id = NeedId(self.last_need);
+        let deadline = ms(now.instant + NEED_TIMEOUT);
+        let admission = Admission {
+            peer,
+            exchange,
+            register,
+            question,
+            deadline,
+        };
+        self.admissions.insert(id, admission);
+        self.effects.live(Output::Need { id, need });
+        Ok(())
+    }
+
+    pub(super) fn on_answer(&mut self, now: Now, need: NeedId, answer: Answer) {
+        let Some(admission) = self.admissions.remove(&need) else {
+            return;
+        };
+        let Admission {
+            peer,
+            exchange,
+            register,
+            question,
+            ..
+        } = admission;
+        let endpoint = register.endpoint.clone();
+        let done = match (question, answer) {
+            (Question::Identity, Answer::Admission(Verdict::Allowed)) => {
+                self.claim(now, peer, exchange, register)
+            }
+            (Question::Identity, Answer::Admission(Verdict::Mismatch)) => Err(mismatch()),
+            (Question::Identity, Answer::Admission(Verdict::Forbidden)) => Err(Refusal::new(
+                ResponseCode::Forbidden,
+                "this Client may not register here",
+            )),
+            (Question::Claim, Answer::Claimed(snapshot)) => {
+                // Healthy or not: the other Server has let go, and nobody else has the name now.
+                self.enter(now, peer, exchange, *register);
+                self.take_over(now, &endpoint, *snapshot);
+                Ok(())
+            }
+            (_, Answer::Unavailable | Answer::Admission(_) | Answer::Claimed(_)) => Err(
+                Refusal::unavailable("the registration cannot be decided at present"),
+            ),
+        };
+        if let Err(refusal) = done {
+            self.refuse(now, peer, exchange, Some(endpoint), refusal);
+        }
+    }
+
+    /// Questions that nobody answered.
+    pub(super) fn drop_late_admissions(&mut self, now: Now) {
+        // Ids rise with deadlines, so the first is the earliest.
+        while let Some(entry) = self.admissions.first_entry()
+            && entry.get().deadline <= ms(now.instant)
+        {
+            let id = *entry.key();
+            self.on_answer(now, id, Answer::Unavailable);
+        }
+    }
+
+    /// Enters a Client into the book and answers 2.01; TS 5.3.1.
+    fn enter(&mut self, now: Now, peer: PeerId, exchange: ExchangeId, register: Register) {
+        let registration = self.registration_of(now, peer, register);
+        let endpoint = registration.endpoint.clone();
+        let id = registration.id;
+        self.transport.hold(peer);
+        let mut client = Client::new(&registration, peer, now);
+        let replaced = self
+            .book
+            .find(endpoint.as_str())
+            .map(|key| self.replace(now, key));
+        if let Some(before) = &replaced {
+            client.interval_s = before.interval_s;
+        }
+        let replaced_id = replaced.as_ref().map(|before| before.id);
+        client.work = replaced.and_then(|before| before.work);
+        let key = self.book.insert(client);
+        self.effects
+            .change(Change::Register(Box::new(registration.clone())));
+        self.adopt(now, key);
+        let kind = EventKind::Registered {
+            registration: Box::new(registration),
+            replaced: replaced_id,
+        };
+        self.effects.event(Event {
+            endpoint,
+            at: now.wall,
+            kind,
+        });
+        self.stats.registers += 1;
+        self.answer(
+            now,
+            exchange,
+            &UplinkAnswer::Created(vec!["rd".into(), id.to_string()]),
+        );
+        self.wake(now, key);
+    }
+
+    fn registration_of(&mut self, now: Now, peer: PeerId, register: Register) -> Registration {
+        let shard = self.config.owned.choose(&mut self.random);
+        let id = RegistrationId::random(self.config.node, shard, &mut self.random);
+        let lifetime_s = register.lifetime_s.max(self.config.lifetime_min_s);
+        let at = self.transport.peer(peer).expect("it has just been heard");
+        Registration {
+            endpoint: register.endpoint,
+            id,
+            registered_at: now.wall,
+            updated_at: now.wall,
+            expires_at: lifetime_end(now, lifetime_s),
+            contact_at: now.wall,
+            interval_s: 0,
+            lifetime_s,
+            version: register.version,
+            binding: register.binding,
+            sms_number: register.sms_number,
+            links: register.links,
+            address: at.address,
+            local: at.local,
+            identity: at.identity,
+            parameters: register.parameters,
+            deviations: register.deviations,
+            formats: FormatMemory::default(),
+        }
+    }
+
+    /// Takes the registration that a new one replaces out of the book. What we want of the Client
+    /// stays with its name; what was under way is over, for who registers anew has forgotten it.
+    fn replace(&mut self, now: Now, key: ClientKey) -> Client {
+        self.stop_in_flight(now, key);
+        self.remove(key)
+    }
+
+    /// What was sent and may be sent again goes back to the head of the queue; the rest is over.
+    pub(super) fn stop_in_flight(&mut self, now: Now, key: ClientKey) {
+        let Some(work) = &mut self.book.client_mut(key).work else {
+            return;
+        };
+        match work.in_flight.take() {
+            Some(InFlight::Request(request)) => {
+                let wire = self.requests.get(request).wire;
+                if let Some(wire) = wire {
+                    self.requests.ended(wire);
+                    let _ = self.transport.cancel_request(now, wire);
+                }
+                if self.requests.get(request).command.is_idempotent() {
+                    work.waiting.push_front(request);
+                } else {
+                    self.complete(now, request, Outcome::Failed(Failed::Unknown));
+                }
+            }
+            Some(InFlight::Renewal(observation)) => self.stop_renewal(now, observation),
+            None => {}
+        }
+    }
+
+    /// Gives the new registration what waited for its Client: the requests and observations of the
+    /// registration it replaces, or those of before it left.
+    pub(super) fn adopt(&mut self, now: Now, key: ClientKey) {
+        let endpoint = self.book.client(key).endpoint.clone();
+        if let Some(waiting) = self.departures.remove(endpoint.as_str())
+            && !waiting.is_empty()
+        {
+            self.book
+                .client_mut(key)
+                .work()
+                .observations
+                .extend(waiting);
+        }
+        let Some(work) = &self.book.client(key).work else {
+            return;
+        };
+        let observations = work.observations.clone();
+        for request in work.waiting.iter().copied().collect::<Vec<_>>() {
+            self.requests.get_mut(request).client = key;
+        }
+        for observation in observations {
+            self.detach(observation);
+            let observed = self.observations.get_mut(observation);
+            observed.client = key;
+            observed.renewals = 0;
+            if !observed.renew {
+                self.end_observation(now, observation, ObservationEnd::RegistrationEnded);
+            }
+        }
+        self.book.client_mut(key).tidy();
+    }
+
+    // Update.
+
+    fn on_update(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        update: Update,
+    ) -> Result<(), Refusal> {
+        let key = self.located(peer, &update.location)?;
+        self.check_identity(key, peer)?;
+        let moves = self.book.client(key).peer != peer;
+        if moves && self.book.client(key).identity() == &Identity::None && !self.config.nosec_moves
+        {
+            return Err(Refusal::unknown_location());
+        }
+        let changed = Changed {
+            address: moves,
+            ..self.changed_by(key, &update)
+        };
+        if changed.any() && !self.healthy {
+            return Err(Refusal::store_failing());
+        }
+        if moves {
+            self.move_client(now, key, peer);
+        }
+        let at = ms(now.instant);
+        let client = self.book.client_mut(key);
+        client.learn_interval(at);
+        client.refreshed = at;
+        client.contact = at;
+        client.deviations.extend(update.deviations);
+        if changed.any() {
+            self.apply(now, key, update, changed);
+        } else {
+            client.expires = at + seconds(client.lifetime_s);
+            self.stats.refreshes += 1;
+            self.store_expiry_if_due(now, key);
+        }
+        self.answer(now, exchange, &UplinkAnswer::Changed);
+        self.wake(now, key);
+        Ok(())
+    }
+
+    /// The registration that a location names; without one, the one at this peer.
+    fn located(&self, peer: PeerId, location: &str) -> Result<ClientKey, Refusal> {
+        let found = if location.is_empty() {
+            // Several Clients at one address cannot be told apart without a location.
+            self.book
+                .first_at_peer(peer)
+                .filter(|key| self.book.next_at_peer(*key).is_none())
+        } else {
+            RegistrationId::parse(location.as_bytes()).and_then(|id| self.book.find_id(id))
+        };
+        found.ok_or_else(Refusal::unknown_location)
+    }
+
+    /// Who updates must be who registered (TS 1.0 §7.1.7): the same identity, on whatever session.
+    fn check_identity(&self, key: ClientKey, peer: PeerId) -> Result<(), Refusal> {
+        let client = self.book.client(key);
+        if client.peer == peer && *client.identity() == Identity::None {
+            return Ok(());
+        }
+        let identity = self
+            .transport
+            .peer(peer)
+            .map_or(Identity::None, |peer| peer.identity);
+        if *client.identity() == identity {
+            Ok(())
+        } else {
+            Err(mismatch())
+        }
+    }
+
+    /// What an Update changes, against what is known.
+    fn changed_by(&self, key: ClientKey, update: &Update) -> Changed {
+        if update.is_refresh() {
+            return Changed::default();
+        }
+        let client = self.book.client(key);
+        let details = client.details.as_deref();
+        let lifetime_s = update
+            .lifetime_s
+            .map(|asked| asked.max(self.config.lifetime_min_s));
+        Changed {
+            lifetime: lifetime_s.is_some_and(|lifetime_s| lifetime_s != client.lifetime_s),
+            binding: update
+                .binding
+                .is_some_and(|binding| binding != client.binding),
+            sms_number: update.sms_number.is_some()
+                && update.sms_number != details.and_then(|details| details.sms_number.clone()),
+            links: update
+                .links_after(&client.links)
+                .is_some_and(|links| links != client.links),
+            address: false,
+            parameters: !update.parameters.is_empty()
+                && details.is_none_or(|details| details.parameters != update.parameters),
+        }
+    }
+
+    /// Applies an Update that changes something; TS 5.3.2.
+    fn apply(&mut self, now: Now, key: ClientKey, update: Update, changed: Changed) {
+        if let Some(links) = update.links_after(&self.book.client(key).links) {
+            self.book.set_links(key, links);
+        }
+        let lifetime_min_s = self.config.lifetime_min_s;
+        let client = self.book.client_mut(key);
+        if let Some(lifetime_s) = update.lifetime_s {
+            client.lifetime_s = lifetime_s.max(lifetime_min_s);
+        }
+        client.binding = update.binding.unwrap_or(client.binding);
+        if changed.sms_number || changed.parameters {
+            let mut details = client
+                .details
+                .take()
+                .map_or_else(Details::default, |known| *known);
+            details.sms_number = update.sms_number.or(details.sms_number);
+            if changed.parameters {
+                details.parameters = update.parameters;
+            }
+            client.details = details.pack();
+        }
+        client.expires = ms(now.instant) + seconds(client.lifetime_s);
+        client.updated_at = now.wall;
+        self.stats.updates += 1;
+        self.store_registration(now, key, changed);
+    }
+
+    /// A refresh writes a record only when the true expiry would get further ahead of the stored
+    /// one than is made good after a restart; then the answer waits for it, and no Client that was
+    /// told 2.04 meets 4.04.
+    fn store_expiry_if_due(&mut self, now: Now, key: ClientKey) {
+        let client = self.book.client_mut(key);
+        let expires_at = wall_of(now, client.expires);
+        let ahead = expires_at.since(client.stored_expires_at);
+        if !self.healthy || ahead.as_millis() <= client.tenth().unsigned_abs().into() {
+            return;
+        }
+        client.stored_expires_at = expires_at;
+        self.effects.change(Change::Renew {
+            endpoint: client.endpoint.clone(),
+            expires_at,
+            contact_at: now.wall,
+            interval_s: client.interval_s,
+        });
+    }
+
+    /// Writes the whole registration, and tells what changed.
+    fn store_registration(&mut self, now: Now, key: ClientKey, changed: Changed) {
+        let client = self.book.client(key);
+        let registration = client.record(now, self.transport.peer(client.peer));
+        let endpoint = registration.endpoint.clone();
+        self.book.client_mut(key).stored_expires_at = registration.expires_at;
+        self.effects
+            .change(Change::Register(Box::new(registration.clone())));
+        let kind = EventKind::Updated {
+            registration: Box::new(registration),
+            changed,
+        };
+        self.effects.event(Event {
+            endpoint,
+            at: now.wall,
+            kind,
+        });
+    }
+
+    /// The Client is heard from another peer now: its network gave it another address, or its
+    /// session is a new one. What we asked it and what it tells us goes on there.
+    fn move_client(&mut self, now: Now, key: ClientKey, peer: PeerId) {
+        let before = self.book.client(key).peer;
+        let alone = self.book.first_at_peer(before) == Some(key)
+            && self.book.next_at_peer(key).is_none()
+            && self.book.first_at_peer(peer).is_none();
+        let secured = *self.book.client(key).identity() != Identity::None;
+        if alone && !secured {
+            self.transport.move_peer(before, peer);
+            return;
+        }
+        self.stop_in_flight(now, key);
+        self.transport.hold(peer);
+        self.book.set_peer(key, peer);
+        self.transport.release(before);
+        let observations = self.book.client(key).work.as_ref();
+        for observation in observations
+            .map(|work| work.observations.clone())
+            .unwrap_or_default()
+        {
+            self.detach(observation);
+            self.attach(now, observation);
+        }
+    }
+
+    // De-register, and the other ends.
+
+    fn on_deregister(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        deregister: &Deregister,
+    ) -> Result<(), Refusal> {
+        let key = self.located(peer, &deregister.location)?;
+        self.check_identity(key, peer)?;
+        if !self.healthy {
+            return Err(Refusal::store_failing());
+        }
+        self.depart(now, key, Departure::Deregistered);
+        self.stats.deregisters += 1;
+        self.answer(now, exchange, &UplinkAnswer::Deleted);
+        Ok(())
+    }
+
+    /// Ends a registration. Requests fail; observations wait for the Client to come back, unless
+    /// an operator wants it forgotten.
+    pub(super) fn depart(&mut self, now: Now, key: ClientKey, reason: Departure) {
+        self.fail_all(now, key, Failed::ClientGone);
+        let observations = match &self.book.client(key).work {
+            Some(work) => work.observations.clone(),
+            None => Vec::new(),
+        };
+        let forgotten = reason == Departure::Forgotten;
+        for observation in observations {
+            self.detach(observation);
+            if forgotten {
+                self.end_observation(now, observation, ObservationEnd::Forgotten);
+            } else if !self.observations.get(observation).renew {
+                self.end_observation(now, observation, ObservationEnd::RegistrationEnded);
+            }
+        }
+        let client = self.remove(key);
+        let waiting = client
+            .work
+            .map(|work| work.observations)
+            .unwrap_or_default();
+        for observation in &waiting {
+            self.observations.get_mut(*observation).client = GONE;
+        }
+        let departed = Departed {
+            endpoint: client.endpoint.clone(),
+            id: client.id,
+            at: now.wall,
+            reason,
+        };
+        self.effects.change(Change::Depart(departed.clone()));
+        if forgotten {
+            self.effects.change(Change::Forget {
+                endpoint: client.endpoint.clone(),
+            });
+        } else {
+            self.departures.insert(departed, waiting);
+        }
+        let kind = EventKind::Departed {
+            id: client.id,
+            reason,
+        };
+        self.effects.event(Event {
+            endpoint: client.endpoint,
+            at: now.wall,
+            kind,
+        });
+    }
+
+    /// Takes a Client out of the book.
+    pub(super) fn remove(&mut self, key: ClientKey) -> Client {
+        self.timers.clear(key);
+        let client = self.book.remove(key);
+        self.transport.release(client.peer);
+        client
+    }
+
+    /// What was under way ends, and all requests fail.
+    pub(super) fn fail_all(&mut self, now: Now, key: ClientKey, failed: Failed) {
+        self.stop_in_flight(now, key);
+        let waiting = self
+            .book
+            .client_mut(key)
+            .work
+            .as_mut()
+            .map(|work| &mut work.waiting);
+        for request in waiting.map(std::mem::take).unwrap_or_default() {
+            self.complete(now, request, Outcome::Failed(failed.clone()));
+        }
+    }
+}
+
+fn mismatch() -> Refusal {
+    Refusal::new(
+        ResponseCode::BadRequest,
+        "the endpoint name does not belong to the identity that security proved",
+    )
+}
+
+fn lifetime_end(now: Now, lifetime_s: u32) -> WallTime {
+    now.wall
+        .plus(std::time::Duration::from_secs(u64::from(lifetime_s)))
+}
