@@ -1,1 +1,3 @@
 //! The seeded universe, and the fleet.
+
+pub mod fleet;

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 #[cfg(target_os = "linux")]
 use tokio::io::Interest;
@@ -188,6 +189,16 @@ impl UdpBearer {
             Err(error) if is_a_pause(&error) => Ok(0),
             result => self.account_receive(result, batch),
         }
+    }
+
+    /// Whether [`try_receive`](Self::try_receive) is worth a try; if not, `context` is woken when it
+    /// is. For drivers that watch many bearers at once.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime is being shut down.
+    pub fn poll_receive_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_recv_ready(context)
     }
 
     /// Sends as much of `batch` as the kernel takes now, in order, and returns how many datagrams

@@ -34,7 +34,9 @@ pub(crate) struct Ledger<W: Write = BufWriter<File>> {
 
 impl Ledger {
     pub(crate) fn create(file: &Path) -> io::Result<Self> {
-        Ok(Ledger { out: BufWriter::with_capacity(1 << 16, File::create(file)?) })
+        Ok(Ledger {
+            out: BufWriter::with_capacity(1 << 16, File::create(file)?),
+        })
     }
 }
 
@@ -50,7 +52,10 @@ impl<W: Write> Ledger<W> {
         // Names and paths come from a file and from a server: they are escaped, numbers need not be.
         serde_json::to_writer(&mut *out, endpoint)?;
         match fact {
-            Acknowledged::Registered { location, lifetime_s } => {
+            Acknowledged::Registered {
+                location,
+                lifetime_s,
+            } => {
                 write!(out, r#","what":"registered","location":"#)?;
                 serde_json::to_writer(&mut *out, location)?;
                 write!(out, r#","lifetime_s":{lifetime_s}"#)?;
@@ -59,7 +64,10 @@ impl<W: Write> Ledger<W> {
                 write!(out, r#","what":"updated","lifetime_s":{lifetime_s}"#)?;
             }
             Acknowledged::Notified { path, id, value } => {
-                write!(out, r#","what":"notified","path":"{path}","id":{id},"value":{value}"#)?;
+                write!(
+                    out,
+                    r#","what":"notified","path":"{path}","id":{id},"value":{value}"#
+                )?;
             }
             Acknowledged::Deregistered => write!(out, r#","what":"deregistered""#)?,
         }
@@ -80,20 +88,36 @@ mod tests {
         let mut ledger = Ledger { out: Vec::new() };
         let endpoint = "urn:\"odd\"-0000001";
         for fact in [
-            Acknowledged::Registered { location: "/rd/a\"b", lifetime_s: 60 },
+            Acknowledged::Registered {
+                location: "/rd/a\"b",
+                lifetime_s: 60,
+            },
             Acknowledged::Updated { lifetime_s: 61 },
-            Acknowledged::Notified { path: "/3303/0/5700", id: 7, value: 1.75 },
+            Acknowledged::Notified {
+                path: "/3303/0/5700",
+                id: 7,
+                value: 1.75,
+            },
             Acknowledged::Deregistered,
         ] {
             ledger.write(5, endpoint, fact).expect("memory");
         }
         let text = String::from_utf8(ledger.out).expect("text");
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert!(lines.iter().all(|line| line["endpoint"] == endpoint && line["at_ms"] == 5));
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert!(
+            lines
+                .iter()
+                .all(|line| line["endpoint"] == endpoint && line["at_ms"] == 5)
+        );
         assert_eq!(lines[0]["location"], "/rd/a\"b");
         assert_eq!(lines[1]["lifetime_s"], 61);
-        assert_eq!((&lines[2]["id"], &lines[2]["value"]), (&7.into(), &1.75.into()));
+        assert_eq!(
+            (&lines[2]["id"], &lines[2]["value"]),
+            (&7.into(), &1.75.into())
+        );
         assert_eq!(lines[3]["what"], "deregistered");
     }
 }

@@ -121,7 +121,10 @@ impl fmt::Display for Report {
         }
         for (kind, latency) in &self.latency_ms {
             let Latency { p50, p90, p99, max } = latency;
-            writeln!(f, "  {kind:12} {p50:>10.2} {p90:>10.2} {p99:>10.2} {max:>10.2}")?;
+            writeln!(
+                f,
+                "  {kind:12} {p50:>10.2} {p90:>10.2} {p99:>10.2} {max:>10.2}"
+            )?;
         }
         for (name, count) in &self.counts {
             writeln!(f, "  {name}: {count}")?;
@@ -130,15 +133,24 @@ impl fmt::Display for Report {
         for (name, count) in &self.errors {
             writeln!(f, "  error {name}: {count}")?;
         }
-        let Generator { cpu_s, client_bytes, late_p99_ms, overflowed, sent, received } =
-            self.generator;
+        let Generator {
+            cpu_s,
+            client_bytes,
+            late_p99_ms,
+            overflowed,
+            sent,
+            received,
+        } = self.generator;
         write!(
             f,
             "  generator: {cpu_s:.2} CPU-seconds, {client_bytes} bytes for Clients, {sent} datagrams \
              sent, {received} received, {overflowed} overflowed, {late_p99_ms:.2} ms late (p99)"
         )?;
         if self.generator_limited {
-            write!(f, "\n  the GENERATOR was the limit: these figures say nothing about the server")?;
+            write!(
+                f,
+                "\n  the GENERATOR was the limit: these figures say nothing about the server"
+            )?;
         }
         Ok(())
     }
@@ -199,7 +211,11 @@ impl Span {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        Span { count: self.count + other.count, first, last: self.last.max(other.last) }
+        Span {
+            count: self.count + other.count,
+            first,
+            last: self.last.max(other.last),
+        }
     }
 
     /// The rate over the time in which they happened; a burst shorter than a millisecond counts as
@@ -217,8 +233,10 @@ impl Statistics {
             Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("the bounds are valid")
         };
         Statistics {
-            kinds: Kind::ALL
-                .map(|_| KindStatistics { latency: histogram(), span: Span::default() }),
+            kinds: Kind::ALL.map(|_| KindStatistics {
+                latency: histogram(),
+                span: Span::default(),
+            }),
             late: histogram(),
             non_confirmable: Span::default(),
             errors: BTreeMap::new(),
@@ -238,12 +256,15 @@ impl Statistics {
     pub(crate) fn success(&mut self, kind: Kind, due: Duration, now: Duration) {
         let statistics = &mut self.kinds[kind as usize];
         statistics.span.add(due, now);
-        statistics.latency.saturating_record(micros(now.saturating_sub(due)).max(1));
+        statistics
+            .latency
+            .saturating_record(micros(now.saturating_sub(due)).max(1));
     }
 
     /// Something that was due was begun now.
     pub(crate) fn begun(&mut self, due: Duration, now: Duration) {
-        self.late.saturating_record(micros(now.saturating_sub(due)).max(1));
+        self.late
+            .saturating_record(micros(now.saturating_sub(due)).max(1));
     }
 
     pub(crate) fn error(&mut self, name: String) {
@@ -264,7 +285,15 @@ impl Statistics {
             .map(|(kind, statistics)| {
                 let at = |q| milliseconds(statistics.latency.value_at_quantile(q));
                 let max = milliseconds(statistics.latency.max());
-                (kind.name(), Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), max })
+                (
+                    kind.name(),
+                    Latency {
+                        p50: at(0.5),
+                        p90: at(0.9),
+                        p99: at(0.99),
+                        max,
+                    },
+                )
             })
             .collect();
         let late = self.late.value_at_quantile(0.99);
@@ -329,7 +358,10 @@ mod tests {
             clients: 10,
             registered: 9,
             elapsed: Duration::from_secs(2),
-            generator: Generator { received: 1000, ..Generator::default() },
+            generator: Generator {
+                received: 1000,
+                ..Generator::default()
+            },
         }
     }
 
@@ -356,10 +388,16 @@ mod tests {
             statistics.success(Kind::Register, ms(0), ms(n));
         }
         let latency = statistics.report(ended()).latency_ms["register"];
-        for (told, true_value) in
-            [(latency.p50, 500.0), (latency.p90, 900.0), (latency.p99, 990.0), (latency.max, 1000.0)]
-        {
-            assert!((told - true_value).abs() < true_value / 500.0, "{told} for {true_value}");
+        for (told, true_value) in [
+            (latency.p50, 500.0),
+            (latency.p90, 900.0),
+            (latency.p99, 990.0),
+            (latency.max, 1000.0),
+        ] {
+            assert!(
+                (told - true_value).abs() < true_value / 500.0,
+                "{told} for {true_value}"
+            );
         }
     }
 
@@ -384,13 +422,25 @@ mod tests {
         statistics.error("update_4.04".to_owned());
         let json = serde_json::to_value(statistics.report(ended())).expect("plain data");
         for name in [
-            "clients", "registered", "elapsed_s", "registers_per_s", "updates_per_s",
-            "notifications_per_s", "handshakes_per_s", "latency_ms", "errors", "retransmissions",
+            "clients",
+            "registered",
+            "elapsed_s",
+            "registers_per_s",
+            "updates_per_s",
+            "notifications_per_s",
+            "handshakes_per_s",
+            "latency_ms",
+            "errors",
+            "retransmissions",
             "generator_limited",
         ] {
             assert!(json.get(name).is_some(), "{name}");
         }
         assert_eq!(json["errors"]["update_4.04"], 1);
-        assert!(json["latency_ms"]["register"]["p99"].as_f64().is_some_and(|p99| p99 >= 2.9));
+        assert!(
+            json["latency_ms"]["register"]["p99"]
+                .as_f64()
+                .is_some_and(|p99| p99 >= 2.9)
+        );
     }
 }

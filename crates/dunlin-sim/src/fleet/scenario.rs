@@ -21,7 +21,7 @@ pub struct Scenario {
     pub lifetime_s: u32,
     /// The version of LwM2M that Register tells.
     pub lwm2m: String,
-    /// How many Temperature instances (object 3303) a Client has: 1 to 80.
+    /// How many Temperature instances (object 3303) a Client has: 1 to 70.
     pub sensors: u16,
     /// Gives every Client instance numbers of its own, so that no two register the same links.
     pub distinct_links: bool,
@@ -163,26 +163,40 @@ impl Default for Scenario {
 
 impl Default for Register {
     fn default() -> Self {
-        Register { retry: Duration::from_secs(10), attempts: 5 }
+        Register {
+            retry: Duration::from_secs(10),
+            attempts: 5,
+        }
     }
 }
 
 impl Default for Notify {
     fn default() -> Self {
-        Notify { every: None, per_s: None, confirmable: 1.0 }
+        Notify {
+            every: None,
+            per_s: None,
+            confirmable: 1.0,
+        }
     }
 }
 
 impl Default for Queue {
     fn default() -> Self {
         // MAX_TRANSMIT_WAIT of RFC 7252 §4.8.2, which TS 8.3 names.
-        Queue { awake: Duration::from_secs(93), share: 1.0 }
+        Queue {
+            awake: Duration::from_secs(93),
+            share: 1.0,
+        }
     }
 }
 
 impl Default for Coap {
     fn default() -> Self {
-        Coap { ack_timeout: Duration::from_secs(2), ack_random_factor: 1.5, max_retransmit: 4 }
+        Coap {
+            ack_timeout: Duration::from_secs(2),
+            ack_random_factor: 1.5,
+            max_retransmit: 4,
+        }
     }
 }
 
@@ -214,13 +228,19 @@ impl Scenario {
 
     fn check(&self) -> Result<()> {
         let part = |key: &str, value: f64| {
-            ensure!((0.0..=1.0).contains(&value), "{key} is a part, from 0 to 1, not {value}");
+            ensure!(
+                (0.0..=1.0).contains(&value),
+                "{key} is a part, from 0 to 1, not {value}"
+            );
             Ok(())
         };
         part("update.changing", self.update.changing)?;
         part("notify.confirmable", self.notify.confirmable)?;
         part("network.loss", self.network.loss)?;
-        ensure!(self.network.loss < 1.0, "network.loss of 1 would lose everything");
+        ensure!(
+            self.network.loss < 1.0,
+            "network.loss of 1 would lose everything"
+        );
         ensure!(
             (1..=SENSORS_MAX).contains(&self.sensors),
             "sensors must be 1 to {SENSORS_MAX}, so that the links fit one datagram"
@@ -234,21 +254,33 @@ impl Scenario {
             "endpoint_prefix must have 1 to {ENDPOINT_MAX} bytes"
         );
         ensure!(self.lifetime_s > 0, "lifetime_s must be at least 1");
-        ensure!(self.register.attempts > 0, "register.attempts must be at least 1");
+        ensure!(
+            self.register.attempts > 0,
+            "register.attempts must be at least 1"
+        );
         ensure!(
             self.coap.ack_random_factor >= 1.0 && self.coap.ack_random_factor <= 10.0,
             "coap.ack_random_factor must be 1 to 10"
         );
-        ensure!(self.coap.max_retransmit <= 20, "coap.max_retransmit must be at most 20");
+        ensure!(
+            self.coap.max_retransmit <= 20,
+            "coap.max_retransmit must be at most 20"
+        );
         for (key, every, per_s) in [
             ("update", self.update.every, self.update.per_s),
             ("notify", self.notify.every, self.notify.per_s),
         ] {
-            ensure!(every.is_none() || per_s.is_none(), "{key} has every_s and per_s: give one");
+            ensure!(
+                every.is_none() || per_s.is_none(),
+                "{key} has every_s and per_s: give one"
+            );
             if per_s.is_some_and(|per_s| !per_s.is_finite() || per_s <= 0.0) {
                 bail!("{key}.per_s must be more than 0");
             }
-            ensure!(every != Some(Duration::ZERO), "{key}.every_s must be more than 0");
+            ensure!(
+                every != Some(Duration::ZERO),
+                "{key}.every_s must be more than 0"
+            );
         }
         for (key, now_and_then) in [("reboot", self.reboot), ("rebind", self.rebind)] {
             let never = now_and_then.is_some_and(|event| event.every.is_zero());
@@ -295,7 +327,9 @@ const SECONDS_MAX: f64 = 1e9;
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     if !(0.0..=SECONDS_MAX).contains(&seconds) {
-        return Err(serde::de::Error::custom("a number of seconds, 0 to 1e9, is wanted"));
+        return Err(serde::de::Error::custom(
+            "a number of seconds, 0 to 1e9, is wanted",
+        ));
     }
     Ok(Duration::from_secs_f64(seconds))
 }
@@ -332,7 +366,10 @@ mod tests {
             ("[update]\nevery_s = 1\nper_s = 2", "update"),
             ("[notify]\nper_s = 0", "notify.per_s"),
             ("[reboot]\nevery_s = 0", "reboot.every_s"),
-            ("[[storm]]\nat_s = 1\nwithin_s = 1\nshare = 2", "storm.share"),
+            (
+                "[[storm]]\nat_s = 1\nwithin_s = 1\nshare = 2",
+                "storm.share",
+            ),
             ("[coap]\nack_random_factor = 0.5", "coap.ack_random_factor"),
             ("[coap]\nack_timeout_s = -1", "seconds"),
         ] {
@@ -346,7 +383,10 @@ mod tests {
         let scenario = Scenario::parse("[update]\nper_s = 500\n[notify]\nevery_s = 0.5").unwrap();
         assert_eq!(scenario.update_every(1000), Duration::from_secs(2));
         assert_eq!(scenario.notify_every(1000), Duration::from_millis(500));
-        let quiet = Scenario { lifetime_s: 100, ..Scenario::default() };
+        let quiet = Scenario {
+            lifetime_s: 100,
+            ..Scenario::default()
+        };
         assert_eq!(quiet.update_every(7), Duration::from_secs(90));
     }
 

@@ -47,10 +47,24 @@ impl Wheel {
         }
     }
 
-    /// Enters a wake-up; one that is past comes with the next [`take`](Self::take).
-    pub(crate) fn insert(&mut self, at: Milliseconds, client: u32) {
+    /// Enters a wake-up, and returns the time it stands at: one that is past comes as soon as may be.
+    pub(crate) fn insert(&mut self, at: Milliseconds, client: u32) -> Milliseconds {
+        let at = at.max(self.now);
         self.len += 1;
-        self.place(Entry { at: at.max(self.now), client });
+        self.place(Entry { at, client });
+        at
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        let rings = [&self.fine, &self.coarse, &self.far];
+        let slots: usize = rings.iter().map(|ring| ring.capacity()).sum();
+        let entries: usize = rings
+            .iter()
+            .flat_map(|ring| ring.iter())
+            .map(|slot| slot.capacity())
+            .sum();
+        slots * size_of::<Vec<Entry>>() + entries * size_of::<Entry>()
     }
 
     fn place(&mut self, entry: Entry) {
@@ -84,7 +98,11 @@ impl Wheel {
                     let slot = at as usize % FINE;
                     // The slot keeps its memory: it is filled again in four seconds.
                     self.len -= self.fine[slot].len();
-                    due.extend(self.fine[slot].drain(..).map(|entry| (entry.at, entry.client)));
+                    due.extend(
+                        self.fine[slot]
+                            .drain(..)
+                            .map(|entry| (entry.at, entry.client)),
+                    );
                     self.occupied[slot / 64] &= !(1 << (slot % 64));
                     self.advance(at + 1);
                 }
@@ -108,7 +126,10 @@ impl Wheel {
             return None;
         }
         // Past this span, its end is near enough: nobody sleeps longer than four seconds.
-        Some(self.occupied_from(self.now).unwrap_or(self.now | (FINE as u32 - 1)))
+        Some(
+            self.occupied_from(self.now)
+                .unwrap_or(self.now | (FINE as u32 - 1)),
+        )
     }
 
     /// Moves on to `to`, and brings what waits in the outer rings closer where a span begins.
@@ -157,7 +178,9 @@ mod tests {
 
     #[test]
     fn entries_of_every_ring_come_in_time_and_in_order() {
-        let times = [0, 1, 63, 64, 4095, 4096, 4097, 90_000, 4_194_303, 4_194_304, 20_000_000];
+        let times = [
+            0, 1, 63, 64, 4095, 4096, 4097, 90_000, 4_194_303, 4_194_304, 20_000_000,
+        ];
         let mut wheel = Wheel::new();
         for (client, &at) in times.iter().enumerate().rev() {
             wheel.insert(at, client as u32);
