@@ -123,11 +123,7 @@ impl FjallStore {
         let mut watermark = Watermark::read(&folder.watermark())?;
         let mut log = open_log(&folder, &watermark, settings.segment_bytes)?;
         check_tail(&folder, &watermark, &log)?;
-        let lost = watermark.commit > log.last().0;
-        let next = match lost {
-            true => watermark.commit + COMMITS_SKIPPED_AFTER_LOSS,
-            false => watermark.next.max(log.last().0 + 1),
-        };
+        let next = next_commit(&watermark, log.last().0);
         log.jump_to(next);
         // What was read is about to be told, and the last run may not have come to sync it.
         log.sync_after(watermark.applied)?;
@@ -209,6 +205,17 @@ fn check_tail(folder: &Folder, watermark: &Watermark, log: &Log) -> Result<(), S
     tracing::warn!(%found, watermark = %commit, "the newest commits are gone: \
         durability is \"memory\", and the machine has stopped");
     Ok(())
+}
+
+/// The number of the next commit. A run without syncs that was not ended properly may have lost
+/// commits, and told their positions: these numbers are left out.
+fn next_commit(watermark: &Watermark, last: u64) -> u64 {
+    let next = watermark.next.max(last + 1);
+    let ended_properly = watermark.commit == last && watermark.applied == last;
+    match watermark.synced || ended_properly {
+        true => next,
+        false => next + COMMITS_SKIPPED_AFTER_LOSS,
+    }
 }
 
 /// Applies every commit after `applied` to the tables; tells how many bytes that was.

@@ -29,7 +29,8 @@ pub enum Gap {
         /// The first commit that is still there.
         oldest: CommitNumber,
     },
-    /// Commits were lost, and an operator has accepted it; the page begins after the loss.
+    /// Commits were lost, and an operator has accepted it, or may have been lost because durability
+    /// was `memory` and the process was not ended properly; the page begins after the loss.
     Lost {
         /// The first commit after the loss.
         next: CommitNumber,

@@ -14,7 +14,8 @@ pub enum Durability {
     #[default]
     Sync,
     /// A commit survives the end of the process, not that of the machine. After a power cut the
-    /// newest commits may be gone, and the store opens nevertheless, with a warning.
+    /// newest commits may be gone, and the store opens nevertheless, with a warning. Since nobody can
+    /// tell after a kill, readers of the log meet a [`crate::Gap::Lost`] there.
     Memory,
 }
 

@@ -319,11 +319,14 @@ impl Log {
         let header = Header {
             first: self.next,
             before: newest.map_or(0, |(first, ..)| first),
+            before_last: self.last,
             chain: self.chain,
             at_ms,
             secret: self.secret,
-            after_loss: self.next != self.last + 1,
         };
+        // Without syncs too a segment is whole on disk before the next one begins: only the newest
+        // can end early.
+        self.sync()?;
         self.active = None;
         let path = segment_path(&self.folder, header.first);
         match create_segment(&path, &header) {
@@ -402,9 +405,7 @@ pub(crate) fn list_segments(folder: &Path, secret: u64) -> Result<Vec<Segment>, 
                 let why = format!("{} follows it", segment.path.display());
                 return Err(StoreError::Missing { path, why });
             }
-            if !segment.header.after_loss {
-                before.last = segment.header.first - 1;
-            }
+            before.last = segment.header.before_last;
         }
         segments.push(segment);
     }
@@ -533,8 +534,8 @@ fn read_segment(
 /// The following segment must continue where this one ends.
 fn check_joint(read: &ReadSegment, following: &Segment) -> Result<(), StoreError> {
     let (before, header) = (&read.segment, following.header);
-    let continues = header.first == before.last + 1 || header.after_loss;
-    if continues && header.first > before.last && header.chain == read.chain {
+    if header.before_last == before.last && header.first > before.last && header.chain == read.chain
+    {
         return Ok(());
     }
     let why = format!(

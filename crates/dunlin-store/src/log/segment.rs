@@ -20,7 +20,10 @@ use super::frame::{
 };
 
 /// The length of the header of a segment.
-pub(crate) const HEADER_BYTES: usize = 64;
+pub(crate) const HEADER_BYTES: usize = 72;
+
+/// All of the header but its checksum.
+const CHECKED_BYTES: usize = HEADER_BYTES - 8;
 
 const HEADER_MAGIC: [u8; 8] = *b"dunlnlog";
 
@@ -34,14 +37,15 @@ pub(crate) struct Header {
     pub(crate) first: u64,
     /// The first commit of the segment before, 0 when there was none: a missing file is found.
     pub(crate) before: u64,
+    /// The last commit of the segment before. Numbers jump behind it where commits were lost and an
+    /// operator has accepted it.
+    pub(crate) before_last: u64,
     /// The sum of the last record before.
     pub(crate) chain: u64,
     /// Wall time of the first commit.
     pub(crate) at_ms: u64,
     /// The secret of the data folder.
     pub(crate) secret: u64,
-    /// Commits were lost before this segment, and an operator accepted it: numbers jump.
-    pub(crate) after_loss: bool,
 }
 
 impl Header {
@@ -49,15 +53,20 @@ impl Header {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&HEADER_MAGIC);
         bytes[8..12].copy_from_slice(&LOG_VERSION.to_le_bytes());
-        bytes[12..16].copy_from_slice(&u32::from(self.after_loss).to_le_bytes());
-        for (i, field) in [self.first, self.before, self.chain, self.at_ms, self.secret]
-            .into_iter()
-            .enumerate()
-        {
-            bytes[16 + i * 8..24 + i * 8].copy_from_slice(&field.to_le_bytes());
+        let Header {
+            first,
+            before,
+            before_last,
+            chain,
+            at_ms,
+            secret,
+        } = *self;
+        let fields = [first, before, before_last, chain, at_ms, secret];
+        for (place, field) in bytes[16..CHECKED_BYTES].chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&field.to_le_bytes());
         }
-        let check = xxh3_64(&bytes[..56]);
-        bytes[56..].copy_from_slice(&check.to_le_bytes());
+        let check = xxh3_64(&bytes[..CHECKED_BYTES]);
+        bytes[CHECKED_BYTES..].copy_from_slice(&check.to_le_bytes());
         bytes
     }
 
@@ -65,7 +74,9 @@ impl Header {
         if bytes.len() < HEADER_BYTES || bytes[..HEADER_BYTES].iter().all(|b| *b == 0) {
             return Err(HeaderBad::Unfinished);
         }
-        if bytes[..8] != HEADER_MAGIC || xxh3_64(&bytes[..56]) != u64_at(bytes, 56) {
+        if bytes[..8] != HEADER_MAGIC
+            || xxh3_64(&bytes[..CHECKED_BYTES]) != u64_at(bytes, CHECKED_BYTES)
+        {
             return Err(HeaderBad::Damaged);
         }
         if u32_at(bytes, 8) != LOG_VERSION {
@@ -74,10 +85,10 @@ impl Header {
         Ok(Header {
             first: u64_at(bytes, 16),
             before: u64_at(bytes, 24),
-            chain: u64_at(bytes, 32),
-            at_ms: u64_at(bytes, 40),
-            secret: u64_at(bytes, 48),
-            after_loss: u32_at(bytes, 12) == 1,
+            before_last: u64_at(bytes, 32),
+            chain: u64_at(bytes, 40),
+            at_ms: u64_at(bytes, 48),
+            secret: u64_at(bytes, 56),
         })
     }
 }
@@ -307,10 +318,10 @@ mod tests {
         let header = Header {
             first: 5,
             before: 1,
+            before_last: 4,
             chain: 9,
             at_ms: 3,
             secret: 4,
-            after_loss: true,
         };
         let bytes = header.encode();
         assert_eq!(Header::parse(&bytes), Ok(header));

@@ -1,0 +1,251 @@
+//! The store on disk after the process was killed, while the disk is full, and after a power cut.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Random, Worker, rounds, settings, verify};
+use dunlin_store::{FjallStore, Journal};
+
+#[test]
+fn child() {
+    common::child_main();
+}
+
+/// Opens what a crash has left and compares it; returns the last commit.
+fn survey(root: &Path, acknowledged: u64) -> u64 {
+    let store = FjallStore::open(root, settings()).expect("opens after a crash");
+    let last = verify(&store).expect("reads").expect("as committed");
+    assert!(
+        last >= acknowledged,
+        "commit {acknowledged} was acknowledged, {last} is the last"
+    );
+    last
+}
+
+#[test]
+fn kill_9_loses_no_acknowledged_batch_and_tears_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut random = Random::new();
+    let mut last = 0;
+    for round in 0..rounds(10) {
+        let mut worker = Worker::start(folder.path(), |_| {});
+        worker
+            .until(|line| line.starts_with("ack "))
+            .expect("it works");
+        worker.listen(Duration::from_millis(random.below(120)));
+        let acknowledged = worker.kill();
+        assert!(acknowledged > last, "round {round} has committed something");
+        // Every other round the next child itself finds the crash.
+        if round % 2 == 0 {
+            last = survey(folder.path(), acknowledged);
+        }
+    }
+    survey(folder.path(), last);
+}
+
+#[test]
+fn a_full_disk_stops_acknowledging_and_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut worker = Worker::start(folder.path(), |_| {});
+    worker.until(|line| line == "ack 100").expect("it works");
+    // No file may grow beyond this: segments of the log and files of the tables want to.
+    limit_file_size(worker.pid(), "20000");
+    let failing = worker
+        .until(|line| line.starts_with("state Failing"))
+        .expect("it fails");
+    assert!(
+        failing.contains("cannot write") || failing.contains("tables"),
+        "{failing}"
+    );
+    let acknowledged = worker.acknowledged;
+    worker.listen(Duration::from_millis(400));
+    assert_eq!(
+        worker.acknowledged, acknowledged,
+        "nothing is acknowledged while it fails"
+    );
+    limit_file_size(worker.pid(), "unlimited");
+    worker
+        .until(|line| line == "state Healthy")
+        .expect("it recovers by itself");
+    let goal = format!("ack {}", acknowledged + 3000);
+    worker.until(|line| line == goal).expect("it goes on");
+    let acknowledged = worker.kill();
+    survey(folder.path(), acknowledged);
+}
+
+fn limit_file_size(pid: u32, limit: &str) {
+    // The soft limit only, so that it can be lifted again.
+    let limit = format!("--fsize={limit}:unlimited");
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), &limit])
+        .status();
+    assert!(status.expect("prlimit of util-linux").success());
+}
+
+/// A power cut: each file keeps what was synced, and a file whose name was not synced is gone.
+#[test]
+fn a_power_cut_loses_no_acknowledged_batch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(shim) = build_shim(folder.path()) else {
+        return;
+    };
+    let mut random = Random::new();
+    let root = folder.path().join("data");
+    for _ in 0..rounds(6) {
+        let record = folder.path().join("record");
+        let worker = recorded(&root, &shim, &record, random.below(300), false);
+        let cut = cut_power(&root, &record);
+        survey(&root, worker);
+        // Known as synced from now on.
+        assert!(cut.files > 0);
+        fs::remove_file(&record).expect("recorded");
+    }
+}
+
+/// The same without syncs loses commits, and is opened nevertheless: this shows that the cut cuts.
+#[test]
+fn a_power_cut_in_memory_mode_loses_commits_and_opens_with_the_rest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(shim) = build_shim(folder.path()) else {
+        return;
+    };
+    // A kill right after a sync loses nothing; not five times in a row.
+    let lost = (0..5).any(|attempt| {
+        let root = folder.path().join(format!("data{attempt}"));
+        let record = folder.path().join(format!("record{attempt}"));
+        let acknowledged = recorded(&root, &shim, &record, 400, true);
+        cut_power(&root, &record);
+        let store = FjallStore::open(&root, settings()).expect("opens");
+        let last = verify(&store).expect("reads").expect("as committed");
+        // Numbers are not used twice.
+        let next = Journal::commit(&store, &common::batch(1)).expect("commits");
+        assert!(next.0 > acknowledged, "{next} was acknowledged before");
+        last < acknowledged
+    });
+    assert!(lost, "without a sync a power cut takes something");
+}
+
+/// Runs a child under the shim and kills it; returns what was acknowledged.
+fn recorded(root: &Path, shim: &Path, record: &Path, wait_ms: u64, memory: bool) -> u64 {
+    let mut worker = Worker::start(root, |command| {
+        command.env("LD_PRELOAD", shim).env("SYNC_RECORD", record);
+        if memory {
+            command.env("DUNLIN_STORE_CHILD_MEMORY", "1");
+        }
+    });
+    worker
+        .until(|line| line.starts_with("ack "))
+        .expect("it works");
+    worker.listen(Duration::from_millis(wait_ms));
+    worker.kill()
+}
+
+/// Compiles the preload library; `None`, said aloud, where there is no compiler.
+fn build_shim(folder: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sync_record.c");
+    let shim = folder.join("sync_record.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .args([&shim, &source])
+        .arg("-ldl")
+        .status();
+    match built {
+        Ok(status) => {
+            assert!(status.success(), "the preload library compiles");
+            Some(shim)
+        }
+        Err(error) => {
+            println!("skipped: a power cut is made with a C compiler, and cc gives {error}");
+            None
+        }
+    }
+}
+
+#[derive(Default)]
+struct Synced {
+    length: u64,
+    /// The folder that must be synced for the name to stay.
+    unnamed_in: Option<u64>,
+}
+
+struct Cut {
+    files: usize,
+}
+
+/// Reads what the shim has recorded and takes away everything that no sync covers.
+fn cut_power(root: &Path, record: &Path) -> Cut {
+    let mut files: HashMap<u64, Synced> = HashMap::new();
+    for line in fs::read_to_string(record).expect("recorded").lines() {
+        let mut words = line.split(' ');
+        let kind = words.next().expect("a kind");
+        let mut number = || {
+            words
+                .next()
+                .and_then(|word| word.parse().ok())
+                .expect("a number")
+        };
+        match kind {
+            "created" => {
+                let (inode, folder) = (number(), number());
+                files.insert(
+                    inode,
+                    Synced {
+                        length: 0,
+                        unnamed_in: Some(folder),
+                    },
+                );
+            }
+            "synced" => {
+                let (inode, length) = (number(), number());
+                files.entry(inode).or_default().length = length;
+            }
+            "folder" => {
+                let folder = number();
+                for file in files.values_mut().filter(|f| f.unnamed_in == Some(folder)) {
+                    file.unnamed_in = None;
+                }
+            }
+            "moved" => {
+                // A rename within the folder: the new name waits for the folder as well, and until
+                // then the old content would be back. Everything renamed here was synced before.
+                let (inode, folder) = (number(), number());
+                files.entry(inode).or_default().unnamed_in = Some(folder);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("readable") {
+            let path = entry.expect("readable").path();
+            let metadata = fs::metadata(&path).expect("readable");
+            if metadata.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // The lock file is never synced, and nobody needs it.
+            let Some(synced) = files.get(&metadata.ino()) else {
+                continue;
+            };
+            let replaces = path
+                .file_name()
+                .is_some_and(|n| n == "watermark" || n == "current");
+            if synced.unnamed_in.is_some() && !replaces {
+                fs::remove_file(&path).expect("removable");
+            } else if synced.length < metadata.len() {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .open(&path)
+                    .expect("writable");
+                file.set_len(synced.length).expect("can be cut");
+            }
+        }
+    }
+    Cut { files: files.len() }
+}
