@@ -1,15 +1,66 @@
 //! The machine: one CoAP endpoint with many peers, client and server at once.
+//!
+//! The way of a datagram: [`Endpoint::handle_receive`] decodes it and sorts it by type and code.
+//! 1. Empty ones end a transmission (`send`).
+//! 2. Requests pass the memory of answered messages and the options, then either belong to a body in blocks
+//!    (`bodies`), ask for a later block of an answer (`served`), or become an exchange that the layer above
+//!    answers (`serve`).
+//! 3. Responses are matched by token and peer: to a request of ours (`ask`), or to an observation (`watch`).
+//!
+//! What goes out Confirmable is sent again until it is acknowledged (`send`), and waits for its turn before
+//! (NSTART). Observers of ours are told by `notify`.
+
+mod ask;
+mod bodies;
+mod forget;
+mod notify;
+mod send;
+mod serve;
+mod served;
+mod watch;
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use hashbrown::{DefaultHashBuilder, HashMap};
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::code::{Class, Code};
 use crate::config::Config;
-use crate::event::{KnownObservation, KnownObserver, Output, Refused, RequestSettings};
-use crate::id::{
-    Barrier, ExchangeId, Instant, NotificationId, ObservationId, ObserverId, PeerId, PingId,
-    RequestId,
-};
-use crate::message::{Request, Response};
+use crate::dedup::{Remembered, Seen};
+use crate::event::Output;
+use crate::id::{Instant, PeerId};
+use crate::message::{Message, MessageId, MessageType, Token};
+use crate::outbox::Outbox;
+use crate::peers::{Peers, Slot};
+use crate::profile::Profile;
+use crate::slab::Slab;
 use crate::stats::{Drop, Stats};
+use crate::timer::Timers;
+use crate::wire::datagram::{self, What};
+
+pub(crate) use send::Parcel;
+
+/// Timers of a millisecond: fine enough for a back-off that begins at two seconds.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// A Confirmable message was not acknowledged in time: it is sent again, or given up.
+    Transmission(u32),
+    /// An exchange was not closed in time: it gets an empty acknowledgement, and later is dropped.
+    Exchange(u32),
+    /// A request of ours that was acknowledged, or is Non-confirmable, was never answered.
+    NoResponse(u32),
+    /// The deadline that was given with a request of ours has come.
+    Deadline(u32),
+    /// A body that a peer was sending stopped half-way.
+    Body(u32),
+    /// A response body was not fetched any further.
+    Served(u32),
+}
 
 /// One CoAP endpoint.
 ///
@@ -18,293 +69,281 @@ use crate::stats::{Drop, Stats};
 #[derive(Debug)]
 pub struct Endpoint {
     config: Config,
-    stats: Stats,
+    random: ChaCha12Rng,
+    hasher: DefaultHashBuilder,
+    outbox: Outbox,
+    peers: Peers,
+    /// Which of the other profiles a peer has, for those that have one.
+    profiles: HashMap<PeerId, u8>,
+    timers: Timers<Timer>,
+    transmissions: Slab<send::Transmission>,
+    exchanges: Slab<serve::Exchange>,
+    requests: Slab<ask::Asked>,
+    bodies: Slab<bodies::Body>,
+    served: Slab<served::Served>,
+    /// Bytes held by bodies that come and bodies that are kept for fetching.
+    bodies_held: usize,
+    observers: Slab<notify::Observer>,
+    observations: watch::Observations,
+    next_notification: u64,
+    next_ping: u64,
 }
 
 impl Endpoint {
     /// An endpoint without peers. All chance it needs comes from `seed`.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let _ = seed;
         Self {
+            random: ChaCha12Rng::from_seed(seed),
+            hasher: DefaultHashBuilder::default(),
+            outbox: Outbox::default(),
+            peers: Peers::new(&config.limits),
+            profiles: HashMap::new(),
+            timers: Timers::new(TICK),
+            transmissions: Slab::new(),
+            exchanges: Slab::new(),
+            requests: Slab::new(),
+            bodies: Slab::new(),
+            served: Slab::new(),
+            bodies_held: 0,
+            observers: Slab::new(),
+            observations: watch::Observations::default(),
+            next_notification: 0,
+            next_ping: 0,
             config,
-            stats: Stats::default(),
         }
     }
 
     /// A datagram came from a peer.
     pub fn handle_receive(&mut self, now: Instant, peer: PeerId, bytes: &[u8]) {
-        let _ = (now, peer, bytes);
-        self.stats.received += 1;
+        self.outbox.stats.received += 1;
+        let message = match datagram::decode(bytes) {
+            Ok(message) => message,
+            Err(malformed) => return self.receive_malformed(peer, bytes, malformed.what),
+        };
+        use MessageType::{Acknowledgement, Confirmable, NonConfirmable, Reset};
+        match (message.message_type, message.code.class()) {
+            (Confirmable | NonConfirmable, Class::Request) => {
+                self.receive_request(now, peer, &message);
+            }
+            (Confirmable | NonConfirmable, Class::Response) => {
+                self.receive_response(now, peer, &message);
+            }
+            (Acknowledgement, Class::Response) => self.receive_piggybacked(now, peer, &message),
+            (Acknowledgement, Class::Empty) => {
+                self.receive_acknowledgement(now, peer, message.message_id);
+            }
+            (Reset, Class::Empty) => self.receive_reset(now, peer, message.message_id),
+            // A ping (RFC 7252 §4.3).
+            (Confirmable, Class::Empty) => self.send_reset(peer, message.message_id),
+            (Confirmable, Class::Reserved) => {
+                self.outbox.stats.drop(Drop::WrongCode);
+                self.send_reset(peer, message.message_id);
+            }
+            (NonConfirmable | Acknowledgement | Reset, _) => {
+                self.outbox.stats.drop(Drop::WrongCode);
+            }
+        }
     }
 
     /// A datagram came from a peer to a multicast group. It is counted, never answered and never told.
     pub fn handle_multicast(&mut self, now: Instant, peer: PeerId, bytes: &[u8]) {
         let _ = (now, peer, bytes);
-        self.stats.received += 1;
-        self.stats.drop(Drop::Multicast);
+        self.outbox.stats.received += 1;
+        self.outbox.stats.drop(Drop::Multicast);
     }
 
     /// The time of the last [`Output::Timeout`] has come, or any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        self.peers.expire(now);
+        while let Some(timer) = self.timers.pop_expired(now) {
+            match timer {
+                Timer::Transmission(index) => self.transmission_timed_out(now, index),
+                Timer::Exchange(index) => self.exchange_timed_out(now, index),
+                Timer::NoResponse(index) => self.response_timed_out(now, index),
+                Timer::Deadline(index) => self.deadline_passed(now, index),
+                Timer::Body(index) => self.body_timed_out(index),
+                Timer::Served(index) => self.served_timed_out(index),
+            }
+        }
     }
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Output {
-        Output::Timeout(None)
+        if let Some(output) = self.outbox.poll() {
+            return output;
+        }
+        let (timers, memory) = (self.timers.next_wakeup(), self.peers.next_wakeup());
+        Output::Timeout(timers.into_iter().chain(memory).min())
     }
 
     /// Takes back the buffer of a [`crate::Transmit`] that has been sent.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
-        drop(buffer);
+        self.outbox.recycle(buffer);
     }
 
-    // Server role.
-
-    /// Answers a request. In time the answer rides on the acknowledgement; later it goes separately, as a
-    /// Confirmable message if the request was one. A body longer than a block is kept and served block by block.
-    /// A response that carries a Block2 option of its own is sent as it is.
-    ///
-    /// # Errors
-    ///
-    /// The exchange is not open, is a notification, or the code is no response code.
-    pub fn respond(
-        &mut self,
-        now: Instant,
-        exchange: ExchangeId,
-        response: Response,
-        barrier: Barrier,
-    ) -> Result<(), Refused> {
-        let _ = (now, exchange, response, barrier);
-        Err(Refused::UnknownExchange)
-    }
-
-    /// Answers a request that registers an observer, and takes it as one. The Observe option is added.
-    ///
-    /// # Errors
-    ///
-    /// As [`Endpoint::respond`]; also if the request did not carry Observe 0, the response is an error,
-    /// or the peer has too many observers. Then nothing was sent, and a plain `respond` is still possible.
-    pub fn respond_observed(
-        &mut self,
-        now: Instant,
-        exchange: ExchangeId,
-        response: Response,
-        barrier: Barrier,
-    ) -> Result<ObserverId, Refused> {
-        let _ = (now, exchange, response, barrier);
-        Err(Refused::UnknownExchange)
-    }
-
-    /// Ends a request without any answer: as if it had been lost.
-    ///
-    /// # Errors
-    ///
-    /// The exchange is not open.
-    pub fn ignore(&mut self, now: Instant, exchange: ExchangeId) -> Result<(), Refused> {
-        let _ = (now, exchange);
-        Err(Refused::UnknownExchange)
-    }
-
-    /// Answers the first [`crate::Event::Block`] of a body: the rest is gathered here, up to `body_max`
-    /// bytes, and told as one [`crate::Event::Request`].
-    ///
-    /// # Errors
-    ///
-    /// The exchange is not an open first block.
-    pub fn gather(
-        &mut self,
-        now: Instant,
-        exchange: ExchangeId,
-        body_max: usize,
-    ) -> Result<(), Refused> {
-        let _ = (now, exchange, body_max);
-        Err(Refused::UnknownExchange)
-    }
-
-    /// Answers an [`crate::Event::Block`] that is not the last: the block was taken, the next may come (2.31).
-    ///
-    /// # Errors
-    ///
-    /// The exchange is not an open block with more to follow.
-    pub fn proceed(
-        &mut self,
-        now: Instant,
-        exchange: ExchangeId,
-        barrier: Barrier,
-    ) -> Result<(), Refused> {
-        let _ = (now, exchange, barrier);
-        Err(Refused::UnknownExchange)
-    }
-
-    /// Notifies an observer. A large body is notified with its first block and kept for fetching. An
-    /// error code ends the observer. Non-confirmable ones become Confirmable once a day (RFC 7641 §4.5).
-    ///
-    /// # Errors
-    ///
-    /// The observer is gone, or too many notifications wait.
-    pub fn notify(
-        &mut self,
-        now: Instant,
-        observer: ObserverId,
-        response: Response,
-        confirmable: bool,
-        barrier: Barrier,
-    ) -> Result<NotificationId, Refused> {
-        let _ = (now, observer, response, confirmable, barrier);
-        Err(Refused::UnknownObserver)
-    }
-
-    /// Forgets an observer, without telling it.
-    ///
-    /// # Errors
-    ///
-    /// The observer is not known.
-    pub fn remove_observer(&mut self, observer: ObserverId) -> Result<(), Refused> {
-        let _ = observer;
-        Err(Refused::UnknownObserver)
-    }
-
-    /// Takes up an observer from before a restart.
-    ///
-    /// # Errors
-    ///
-    /// Too many observers.
-    pub fn restore_observer(
-        &mut self,
-        now: Instant,
-        known: KnownObserver,
-    ) -> Result<ObserverId, Refused> {
-        let _ = (now, known);
-        Err(Refused::PeerFull)
-    }
-
-    // Client role.
-
-    /// Asks a peer. A large body goes block by block, a large answer is fetched the same way, and the end is one
-    /// [`crate::Event::Response`] or [`crate::Event::Failed`].
-    ///
-    /// # Errors
-    ///
-    /// Too many requests, no method, or a body too large for the block size.
-    pub fn request(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        request: Request,
-        settings: RequestSettings,
-    ) -> Result<RequestId, Refused> {
-        let _ = (now, peer, request, settings);
-        Err(Refused::EndpointFull)
-    }
-
-    /// Ends a request of ours with [`crate::Failure::Cancelled`]; nothing more is sent for it.
-    ///
-    /// # Errors
-    ///
-    /// The request is not under way.
-    pub fn cancel(&mut self, now: Instant, request: RequestId) -> Result<(), Refused> {
-        let _ = (now, request);
-        Err(Refused::UnknownRequest)
-    }
-
-    /// Acknowledges a notification, once it is safe under `barrier`. Of a Non-confirmable one it only ends the
-    /// exchange.
-    ///
-    /// # Errors
-    ///
-    /// The exchange is not an open notification.
-    pub fn acknowledge(
-        &mut self,
-        now: Instant,
-        exchange: ExchangeId,
-        barrier: Barrier,
-    ) -> Result<(), Refused> {
-        let _ = (now, exchange, barrier);
-        Err(Refused::UnknownExchange)
-    }
-
-    /// Rejects a notification with a Reset, which tells the peer to forget us as an observer. Of a request it
-    /// says that it could not be made sense of.
-    ///
-    /// # Errors
-    ///
-    /// The exchange is not open.
-    pub fn reject(&mut self, now: Instant, exchange: ExchangeId) -> Result<(), Refused> {
-        let _ = (now, exchange);
-        Err(Refused::UnknownExchange)
-    }
-
-    /// Takes up an observation from before a restart.
-    ///
-    /// # Errors
-    ///
-    /// Too many observations.
-    pub fn restore_observation(
-        &mut self,
-        known: KnownObservation,
-    ) -> Result<ObservationId, Refused> {
-        let _ = known;
-        Err(Refused::EndpointFull)
-    }
-
-    /// Cancels an observation the quiet way: its next notification is rejected with a Reset (RFC 7641 §3.6).
-    /// It is not told any more.
-    ///
-    /// # Errors
-    ///
-    /// The observation is not known.
-    pub fn cancel_by_reset(&mut self, observation: ObservationId) -> Result<(), Refused> {
-        let _ = observation;
-        Err(Refused::UnknownObservation)
-    }
-
-    /// Cancels an observation by its request with Observe 1 and the same token. The answer comes as that of any
-    /// request.
-    ///
-    /// # Errors
-    ///
-    /// The observation is not known, or too many requests.
-    pub fn cancel_by_request(
-        &mut self,
-        now: Instant,
-        observation: ObservationId,
-        settings: RequestSettings,
-    ) -> Result<RequestId, Refused> {
-        let _ = (now, observation, settings);
-        Err(Refused::UnknownObservation)
-    }
-
-    // Peers.
-
-    /// Asks whether a peer is there: an empty Confirmable message, to be reset (RFC 7252 §4.3).
-    ///
-    /// # Errors
-    ///
-    /// Too many requests.
-    pub fn ping(&mut self, now: Instant, peer: PeerId) -> Result<PingId, Refused> {
-        let _ = (now, peer);
-        Err(Refused::PeerFull)
-    }
-
-    /// Gives a peer one of the [`Config::other_profiles`], or with `None` the default one.
+    /// Gives a peer one of the [`Config::other_profiles`], or with `None` the default one. A place that does not
+    /// exist is the default one too.
     pub fn use_profile(&mut self, peer: PeerId, other_profile: Option<u8>) {
-        let _ = (peer, other_profile);
-    }
-
-    /// Drops everything about a peer. What we asked it fails with [`crate::Failure::Forgotten`], observations
-    /// and observers end; open exchanges of it end silently. After this its id may be used anew.
-    pub fn forget_peer(&mut self, now: Instant, peer: PeerId) {
-        let _ = (now, peer);
+        match other_profile.filter(|&at| usize::from(at) < self.config.other_profiles.len()) {
+            Some(at) => self.profiles.insert(peer, at),
+            None => self.profiles.remove(&peer),
+        };
     }
 
     /// What was counted so far.
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.outbox.stats
+    }
+
+    /// How many peers have a record now: those heard or spoken to within EXCHANGE_LIFETIME, and those with
+    /// something under way.
+    pub fn peers(&self) -> usize {
+        self.peers.len()
     }
 
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    fn profile(&self, peer: PeerId) -> &Profile {
+        if self.profiles.is_empty() {
+            return &self.config.profile;
+        }
+        let other = self
+            .profiles
+            .get(&peer)
+            .map(|at| &self.config.other_profiles[usize::from(*at)]);
+        other.unwrap_or(&self.config.profile)
+    }
+
+    /// The record of a peer; `None` and a count if there is no room.
+    fn slot(&mut self, now: Instant, peer: PeerId) -> Option<Slot> {
+        if let Some(slot) = self.peers.find(peer) {
+            return Some(slot);
+        }
+        let first = self.random.next_u32() as u16;
+        match self.peers.find_or_insert(peer, first) {
+            Some(slot) => {
+                let lifetime = self.profile(peer).exchange_lifetime();
+                self.peers.keep(now, slot, lifetime);
+                Some(slot)
+            }
+            None => {
+                self.outbox.stats.drop(Drop::PeersFull);
+                None
+            }
+        }
+    }
+
+    /// A token nobody can guess, whose first byte finds the way back to us.
+    fn new_token(&mut self) -> Token {
+        let mut bytes = self.random.next_u64().to_be_bytes();
+        bytes[0] = self.config.token_prefix;
+        Token::new(&bytes).expect("a token of eight bytes")
+    }
+
+    fn receive_malformed(&mut self, peer: PeerId, bytes: &[u8], what: What) {
+        let header = datagram::decode_header(bytes);
+        match (what, header) {
+            (What::HeaderTruncated | What::Version, _) | (_, None) => {
+                self.outbox.stats.drop(Drop::NotCoap);
+            }
+            (_, Some((message_type, message_id))) => {
+                self.outbox.stats.drop(Drop::Malformed);
+                if message_type == MessageType::Confirmable {
+                    self.send_reset(peer, message_id);
+                }
+            }
+        }
+    }
+
+    fn send_reset(&mut self, peer: PeerId, message_id: MessageId) {
+        self.outbox
+            .transmit_empty(peer, MessageType::Reset, message_id, 0);
+    }
+
+    /// Holds a Confirmable or Non-confirmable message against the memory. Gives the record of the peer if the
+    /// message is to be run; a duplicate has been dealt with.
+    #[inline]
+    fn admit(&mut self, now: Instant, peer: PeerId, message: &Message<'_>) -> Option<Slot> {
+        let slot = self.slot(now, peer)?;
+        let confirmable = message.message_type == MessageType::Confirmable;
+        let profile = self.profile(peer);
+        let exchange_lifetime = profile.exchange_lifetime();
+        let lifetime = if confirmable {
+            exchange_lifetime
+        } else {
+            profile.non_lifetime()
+        };
+        match self.peers.look_up(now, slot, message.message_id, lifetime) {
+            Seen::New => {}
+            Seen::Silent => return self.drop_duplicate(Drop::Duplicate),
+            Seen::Old => return self.drop_duplicate(Drop::OldDuplicate),
+            _ if !confirmable => return self.drop_duplicate(Drop::Duplicate),
+            Seen::Acknowledged(barrier) => {
+                let acknowledgement = MessageType::Acknowledgement;
+                self.outbox
+                    .transmit_empty(peer, acknowledgement, message.message_id, barrier);
+                return self.drop_duplicate(Drop::Duplicate);
+            }
+            Seen::Reset => {
+                self.send_reset(peer, message.message_id);
+                return self.drop_duplicate(Drop::Duplicate);
+            }
+            Seen::Answer(bytes, barrier) => {
+                self.outbox.transmit_copy(peer, bytes, barrier);
+                return self.drop_duplicate(Drop::Duplicate);
+            }
+        }
+        if self.is_open(slot, message.message_id) {
+            return self.drop_duplicate(Drop::Duplicate);
+        }
+        let once = !message.code.is_idempotent();
+        self.peers
+            .remember(now, slot, message.message_id, once, exchange_lifetime);
+        Some(slot)
+    }
+
+    fn drop_duplicate(&mut self, cause: Drop) -> Option<Slot> {
+        self.outbox.stats.drop(cause);
+        None
+    }
+
+    /// Rejects a message that was admitted: with a Reset if it is Confirmable, silently if not.
+    fn reject_message(&mut self, slot: Slot, message_type: MessageType, message_id: MessageId) {
+        let confirmable = message_type == MessageType::Confirmable;
+        let remembered = if confirmable {
+            Remembered::Reset
+        } else {
+            Remembered::Silent
+        };
+        self.peers.answer(slot, message_id, remembered, 0);
+        if confirmable {
+            self.send_reset(self.peers.id(slot), message_id);
+        }
+    }
+
+    /// Acknowledges a message that was admitted, if it is Confirmable.
+    fn acknowledge_message(
+        &mut self,
+        slot: Slot,
+        message_type: MessageType,
+        message_id: MessageId,
+        barrier: u64,
+    ) {
+        if message_type != MessageType::Confirmable {
+            return self.peers.answer(slot, message_id, Remembered::Silent, 0);
+        }
+        self.peers
+            .answer(slot, message_id, Remembered::Acknowledged, barrier);
+        let peer = self.peers.id(slot);
+        self.outbox
+            .transmit_empty(peer, MessageType::Acknowledgement, message_id, barrier);
+    }
+}
+
+/// Whether a code may stand in a response that the layer above gives.
+fn is_answer(code: Code) -> bool {
+    code.is_response() && code != Code::CONTINUE
 }

@@ -171,7 +171,6 @@ impl Payload {
     }
 
     /// How many bytes this value alone holds in memory.
-    #[allow(dead_code)]
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::Owned(bytes) => bytes.capacity(),

@@ -7,6 +7,7 @@ mod list;
 mod view;
 
 pub use list::OptionList;
+pub(crate) use list::put_option;
 pub use view::{OptionRef, Options, Segments};
 
 use core::fmt;

@@ -1,0 +1,391 @@
+//! The records of peers: the memory of their last exchanges, and what is under way with them.
+//!
+//! A record is made when a peer is first heard or spoken to, and dropped when EXCHANGE_LIFETIME has passed
+//! without a word and nothing is under way. A million peers that are silent cost nothing.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::time::Duration;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
+use crate::dedup::{Answers, Memory, Overflow, Remembered, Seen, prune_overflow};
+use crate::id::{Barrier, Instant, PeerId};
+use crate::message::MessageId;
+use crate::slab::Slab;
+use crate::timer::Wheel;
+
+/// The place of a peer's record.
+pub(crate) type Slot = u32;
+
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// A record that still has something under way when its memory runs out is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Record {
+    memory: Memory,
+    id: PeerId,
+    /// In `lives`; for a vacant record the next vacant one.
+    live: u32,
+    /// The first open exchange, which names the next.
+    exchanges: u32,
+    next_message_id: u16,
+    overflowing: bool,
+    vacant: bool,
+}
+
+/// What is under way with one peer, by places in the slabs of the endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// What we ask it: requests and pings.
+    pub(crate) asking: Lane,
+    /// What we tell it: separate responses and Confirmable notifications.
+    pub(crate) telling: Lane,
+    /// Confirmable messages not acknowledged yet.
+    pub(crate) in_flight: Vec<u32>,
+    pub(crate) requests: Vec<u32>,
+    /// Request bodies it is sending.
+    pub(crate) bodies: Vec<u32>,
+    /// Response bodies it may go on fetching.
+    pub(crate) served: Vec<u32>,
+    pub(crate) observers: Vec<u32>,
+}
+
+impl Live {
+    fn is_idle(&self) -> bool {
+        self.asking.is_idle()
+            && self.telling.is_idle()
+            && self.in_flight.is_empty()
+            && self.requests.is_empty()
+            && self.bodies.is_empty()
+            && self.served.is_empty()
+            && self.observers.is_empty()
+    }
+}
+
+/// What may be outstanding is bounded by NSTART; the rest waits here in order (RFC 7252 §4.7).
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    pub(crate) outstanding: u16,
+    pub(crate) waiting: VecDeque<Waiting>,
+}
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.outstanding == 0 && self.waiting.is_empty()
+    }
+}
+
+/// Something that waits for its turn.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// A request of ours.
+    Request(u32),
+    /// A written message whose Message ID is still to be set.
+    Message(crate::endpoint::Parcel),
+}
+
+#[derive(Debug)]
+pub(crate) struct Peers {
+    hasher: DefaultHashBuilder,
+    table: HashTable<Slot>,
+    records: Vec<Record>,
+    vacant: u32,
+    memory_timers: Wheel,
+    overflow: HashMap<Slot, Overflow>,
+    answers: Answers,
+    lives: Slab<Live>,
+    peers_max: u32,
+    answers_total_max: usize,
+    message_ids_per_peer_max: u16,
+}
+
+impl Peers {
+    pub(crate) fn new(limits: &crate::config::Limits) -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            table: HashTable::new(),
+            records: Vec::new(),
+            vacant: NONE,
+            // Memory is counted in seconds; a coarse tick lets a thousand records go in one wake-up.
+            memory_timers: Wheel::new(Duration::from_secs(1)),
+            overflow: HashMap::new(),
+            answers: Answers::default(),
+            lives: Slab::new(),
+            peers_max: limits.peers_max,
+            answers_total_max: limits.answers_total_max,
+            message_ids_per_peer_max: limits.message_ids_per_peer_max,
+        }
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, peer: PeerId) -> Option<Slot> {
+        let hash = self.hasher.hash_one(peer.0);
+        self.table
+            .find(hash, |slot| self.records[*slot as usize].id == peer)
+            .copied()
+    }
+
+    /// The record of a peer, made if it is missing. `None` if there are too many.
+    #[inline]
+    pub(crate) fn find_or_insert(&mut self, peer: PeerId, first_message_id: u16) -> Option<Slot> {
+        if let Some(slot) = self.find(peer) {
+            return Some(slot);
+        }
+        if self.table.len() >= self.peers_max as usize {
+            return None;
+        }
+        let record = Record {
+            memory: Memory::NEW,
+            id: peer,
+            live: NONE,
+            exchanges: NONE,
+            next_message_id: first_message_id,
+            overflowing: false,
+            vacant: false,
+        };
+        let slot = self.vacant;
+        let slot = match self.records.get_mut(slot as usize) {
+            Some(place) => {
+                self.vacant = place.live;
+                *place = record;
+                slot
+            }
+            None => {
+                self.records.push(record);
+                (self.records.len() - 1) as u32
+            }
+        };
+        let Self {
+            hasher,
+            table,
+            records,
+            ..
+        } = self;
+        let hash_of = |slot: &Slot| hasher.hash_one(records[*slot as usize].id.0);
+        table.insert_unique(hasher.hash_one(peer.0), slot, hash_of);
+        Some(slot)
+    }
+
+    pub(crate) fn id(&self, slot: Slot) -> PeerId {
+        self.records[slot as usize].id
+    }
+
+    /// The record lives at least this long from now.
+    #[inline]
+    pub(crate) fn keep(&mut self, now: Instant, slot: Slot, lifetime: Duration) {
+        let lifetime = lifetime.min(crate::dedup::LIFETIME_MAX);
+        self.memory_timers
+            .set(slot, now.saturating_add(lifetime + Duration::from_secs(1)));
+    }
+
+    #[inline]
+    pub(crate) fn look_up(
+        &self,
+        now: Instant,
+        slot: Slot,
+        message_id: MessageId,
+        lifetime: Duration,
+    ) -> Seen<'_> {
+        let record = &self.records[slot as usize];
+        let overflow = if record.overflowing {
+            self.overflow.get(&slot)
+        } else {
+            None
+        };
+        record
+            .memory
+            .look_up(now, message_id, lifetime, &self.answers, overflow)
+    }
+
+    #[inline]
+    pub(crate) fn remember(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        message_id: MessageId,
+        once: bool,
+        lifetime: Duration,
+    ) {
+        let record = &mut self.records[slot as usize];
+        let out = record
+            .memory
+            .remember(now, message_id, once, lifetime, &mut self.answers);
+        if let Some(older) = out {
+            record.overflowing = true;
+            let overflow = self.overflow.entry(slot).or_default();
+            prune_overflow(overflow, now, lifetime);
+            if overflow.len() >= usize::from(self.message_ids_per_peer_max) {
+                overflow.pop_front();
+            }
+            overflow.push_back(older);
+        }
+        self.keep(now, slot, lifetime);
+    }
+
+    #[inline]
+    pub(crate) fn answer(
+        &mut self,
+        slot: Slot,
+        message_id: MessageId,
+        remembered: Remembered<'_>,
+        barrier: Barrier,
+    ) {
+        let memory = &mut self.records[slot as usize].memory;
+        memory.answer(
+            message_id,
+            remembered,
+            barrier,
+            &mut self.answers,
+            self.answers_total_max,
+        );
+    }
+
+    /// Forgets a message that was admitted and could not be taken: its next copy is as good as the first.
+    pub(crate) fn forget_message(&mut self, slot: Slot, message_id: MessageId) {
+        self.records[slot as usize]
+            .memory
+            .forget(message_id, &mut self.answers);
+    }
+
+    /// The counter of Message IDs towards a peer.
+    pub(crate) fn next_message_id(&mut self, slot: Slot) -> u16 {
+        let record = &mut self.records[slot as usize];
+        let id = record.next_message_id;
+        record.next_message_id = id.wrapping_add(1);
+        id
+    }
+
+    pub(crate) fn first_exchange(&self, slot: Slot) -> u32 {
+        self.records[slot as usize].exchanges
+    }
+
+    pub(crate) fn set_first_exchange(&mut self, slot: Slot, exchange: u32) {
+        self.records[slot as usize].exchanges = exchange;
+    }
+
+    pub(crate) fn live(&self, slot: Slot) -> Option<&Live> {
+        self.lives.get(self.records[slot as usize].live)
+    }
+
+    pub(crate) fn live_mut(&mut self, slot: Slot) -> Option<&mut Live> {
+        self.lives.get_mut(self.records[slot as usize].live)
+    }
+
+    /// What is under way, made if nothing was.
+    pub(crate) fn enliven(&mut self, slot: Slot) -> &mut Live {
+        let record = &mut self.records[slot as usize];
+        if record.live == NONE {
+            record.live = self.lives.insert(Live::default());
+        }
+        self.lives
+            .get_mut(record.live)
+            .expect("a record names a live place or none")
+    }
+
+    /// Lets go of what is no longer under way.
+    pub(crate) fn settle(&mut self, slot: Slot) {
+        let record = &mut self.records[slot as usize];
+        if self.lives.get(record.live).is_some_and(Live::is_idle) {
+            self.lives.remove(record.live);
+            record.live = NONE;
+        }
+    }
+
+    /// Drops the records whose memory has run out.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(slot) = self.memory_timers.pop_expired(now) {
+            let record = &self.records[slot as usize];
+            if record.live == NONE && record.exchanges == NONE {
+                self.remove(slot);
+            } else {
+                self.memory_timers.set(slot, now.saturating_add(LOOK_AGAIN));
+            }
+        }
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
+        self.memory_timers.next_wakeup()
+    }
+
+    /// Drops a record, with nothing under way.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        let record = &mut self.records[slot as usize];
+        if record.vacant {
+            return;
+        }
+        let id = record.id;
+        record.vacant = true;
+        record.memory.release(&mut self.answers);
+        self.lives.remove(record.live);
+        record.live = self.vacant;
+        self.vacant = slot;
+        if record.overflowing {
+            self.overflow.remove(&slot);
+        }
+        self.memory_timers.cancel(slot);
+        let found = self
+            .table
+            .find_entry(self.hasher.hash_one(id.0), |other| *other == slot);
+        found.expect("a record stands in the table").remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+
+    const LIFETIME: Duration = Duration::from_secs(247);
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Record>() <= 84, "{}", size_of::<Record>());
+    }
+
+    #[test]
+    fn a_record_lives_as_long_as_its_memory_and_its_place_is_used_again() {
+        let mut peers = Peers::new(&Limits::default());
+        let start = Duration::from_secs(1000);
+        for peer in 0..100 {
+            let slot = peers.find_or_insert(PeerId(peer), 0).unwrap();
+            peers.remember(start, slot, MessageId(1), true, LIFETIME);
+        }
+        peers.expire(start + LIFETIME);
+        assert_eq!(peers.len(), 100);
+        peers.expire(start + LIFETIME + Duration::from_secs(1));
+        assert_eq!(peers.len(), 0);
+        for peer in 100..200 {
+            peers.find_or_insert(PeerId(peer), 0).unwrap();
+        }
+        assert_eq!(peers.records.len(), 100);
+    }
+
+    #[test]
+    fn there_is_a_limit_of_peers_and_of_their_message_ids() {
+        let limits = Limits {
+            peers_max: 1,
+            message_ids_per_peer_max: 4,
+            ..Limits::default()
+        };
+        let mut peers = Peers::new(&limits);
+        let slot = peers.find_or_insert(PeerId(1), 0).unwrap();
+        assert_eq!(peers.find_or_insert(PeerId(2), 0), None);
+        assert_eq!(peers.find_or_insert(PeerId(1), 0), Some(slot));
+        let now = Duration::from_secs(5);
+        for id in 0..20 {
+            peers.remember(now, slot, MessageId(id), true, LIFETIME);
+        }
+        let known =
+            (0..20).filter(|id| peers.look_up(now, slot, MessageId(*id), LIFETIME) != Seen::New);
+        assert_eq!(known.count(), 2 + 3 + 4);
+    }
+}
