@@ -225,6 +225,21 @@ impl Command {
             Command::Create { object, .. } => Path::object(*object),
         }
     }
+
+    /// The standard's name of the operation.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Command::Read { .. } => "Read",
+            Command::Discover { .. } => "Discover",
+            Command::Write { .. } => "Write",
+            Command::WriteAttributes { .. } => "Write-Attributes",
+            Command::Execute { .. } => "Execute",
+            Command::Create { .. } => "Create",
+            Command::Delete { .. } => "Delete",
+            Command::Observe { .. } => "Observe",
+            Command::Cancel { .. } => "Cancel Observation",
+        }
+    }
 }
 
 /// The two ways to cancel an observation (TS 5.5.3).

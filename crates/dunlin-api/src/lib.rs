@@ -5,6 +5,8 @@ pub mod backend;
 pub mod error;
 pub mod event;
 mod extract;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 mod guard;
 mod route;
 mod serve;

@@ -46,9 +46,11 @@ pub(crate) struct ResourceView {
     unit: Option<String>,
     /// Of a single Resource.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
     value: Option<Json>,
     /// Of a multiple Resource.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, serde_json::Value>>)]
     values: Option<BTreeMap<u16, Json>>,
 }
 

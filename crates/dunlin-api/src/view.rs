@@ -63,6 +63,7 @@ pub struct Client {
     /// The path under which its Objects lie; `/` unless it has named another.
     pub root: String,
     /// The Objects and their instances, by Object ID.
+    #[schema(value_type = BTreeMap<String, ObjectInstancesView>)]
     pub objects: ObjectsView,
     /// Whether it can be reached, or should have been heard.
     pub presence: Presence,
@@ -458,6 +459,11 @@ pub(crate) fn event_json(event: &Event, definitions: &Registry) -> Json {
             data.insert("node".into(), to_json(&tree::view(reading, definitions)));
         }
         News::Sent(readings) => {
+            // Most bring one value; then it stands where that of a notification stands.
+            if let [reading] = readings.as_slice() {
+                data.insert("path".into(), reading.path.to_string().into());
+                data.insert("node".into(), to_json(&tree::view(reading, definitions)));
+            }
             let views = readings
                 .iter()
                 .map(|reading| ReadingView::new(reading, definitions));

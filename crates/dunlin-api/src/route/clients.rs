@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Lists Clients.
 #[utoipa::path(
-    get, path = "/clients", tag = "clients",
+    get, operation_id = "list_clients", path = "/clients", tag = "clients",
     params(
         ("q" = Option<String>, Query, description = "Part of the endpoint name."),
         ("limit" = Option<u32>, Query, description = "Clients on a page: 100, or 1 to 1000."),
@@ -67,7 +67,7 @@ async fn list(
 
 /// Shows a Client.
 #[utoipa::path(
-    get, path = "/clients/{ep}", tag = "clients", params(ClientPath),
+    get, operation_id = "show_client", path = "/clients/{ep}", tag = "clients", params(ClientPath),
     responses((status = 200, body = Client), Failure),
 )]
 async fn show(
@@ -83,7 +83,7 @@ async fn show(
 
 /// Forgets a registration, as if the Client had de-registered.
 #[utoipa::path(
-    delete, path = "/clients/{ep}", tag = "clients", params(ClientPath),
+    delete, operation_id = "forget_client", path = "/clients/{ep}", tag = "clients", params(ClientPath),
     responses((status = 204), Failure),
 )]
 async fn forget(
@@ -100,7 +100,7 @@ async fn forget(
 
 /// Lists what is observed at a Client, with the last values.
 #[utoipa::path(
-    get, path = "/clients/{ep}/observations", tag = "reporting", params(ClientPath),
+    get, operation_id = "list_observations", path = "/clients/{ep}/observations", tag = "reporting", params(ClientPath),
     responses((status = 200, body = ObservationsView), Failure),
 )]
 async fn observations(

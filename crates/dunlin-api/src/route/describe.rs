@@ -16,7 +16,7 @@ use crate::view::AcceptedView;
     content_type = "application/problem+json"
 )]
 #[allow(dead_code, reason = "describes what Problem answers")]
-pub(super) struct Failure(#[to_schema] ProblemView);
+pub(super) struct Failure(ProblemView);
 
 /// The Client sleeps, or `wait=false`: the request waits.
 #[derive(IntoResponses)]
@@ -25,7 +25,7 @@ pub(super) struct Failure(#[to_schema] ProblemView);
     description = "The request was accepted; Location leads to it"
 )]
 #[allow(dead_code, reason = "describes what answer() answers")]
-pub(super) struct Accepted(#[to_schema] AcceptedView);
+pub(super) struct Accepted(AcceptedView);
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

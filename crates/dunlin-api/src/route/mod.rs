@@ -1,13 +1,14 @@
 //! The routes, one file per noun, and the table that joins them; a route and its description are one macro, so none is
 //! forgotten in `openapi.json`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Response as OpenApiResponse};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::backend::Backend;
@@ -66,10 +67,38 @@ pub fn openapi() -> OpenApi {
         ))
         .license(Some(utoipa::openapi::License::new("Apache-2.0 OR MIT")));
     let base = OpenApiBuilder::new().info(info.build()).build();
-    let (_, openapi) = OpenApiRouter::with_openapi(base)
+    let (_, mut openapi) = OpenApiRouter::with_openapi(base)
         .nest("/api/v1", table())
         .split_for_parts();
+    for item in openapi.paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            describe(&mut operation.responses.responses);
+        }
+    }
     openapi
+}
+
+/// Every answer must have a description; most need no other than what their status says.
+fn describe(responses: &mut BTreeMap<String, RefOr<OpenApiResponse>>) {
+    for (status, response) in responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description = match status.as_str() {
+                "201" => "Created",
+                "204" => "Done",
+                _ => "The answer",
+            }
+            .to_string();
+        }
+    }
 }
 
 /// A route that exists, with a method that it does not take. axum adds the Allow header.

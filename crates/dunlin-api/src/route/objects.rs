@@ -102,7 +102,7 @@ struct AddedView {
 
 /// Lists the object definitions.
 #[utoipa::path(
-    get, path = "/objects", tag = "objects",
+    get, operation_id = "list_objects", path = "/objects", tag = "objects",
     responses((status = 200, body = ObjectsListView), Failure),
 )]
 async fn list(
@@ -122,7 +122,7 @@ async fn list(
 
 /// Shows the newest definition of an Object.
 #[utoipa::path(
-    get, path = "/objects/{id}", tag = "objects",
+    get, operation_id = "show_object", path = "/objects/{id}", tag = "objects",
     params(("id" = u16, Path, description = "Object ID.")),
     responses((status = 200, body = ObjectDefinitionView), Failure),
 )]
@@ -139,7 +139,7 @@ async fn show(
 
 /// Shows the definition of an Object in one version.
 #[utoipa::path(
-    get, path = "/objects/{id}/{version}", tag = "objects",
+    get, operation_id = "show_object_version", path = "/objects/{id}/{version}", tag = "objects",
     params(
         ("id" = u16, Path, description = "Object ID."),
         ("version" = String, Path, description = "Such as 1.0."),
@@ -159,7 +159,7 @@ async fn show_version(
 
 /// Adds the object definitions of a DDF file, or replaces those of the same id and version.
 #[utoipa::path(
-    put, path = "/objects", tag = "objects",
+    put, operation_id = "add_objects", path = "/objects", tag = "objects",
     request_body(content(
         (String = "application/xml", example = "<LWM2M>…</LWM2M>"),
         (NewDefinition = "application/json"),

@@ -79,8 +79,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Declares a handler that only says why its level has no such operation.
 macro_rules! refused {
     ($name:ident $method:ident $path:literal $params:ident $reason:literal) => {
-        #[doc = concat!("Refused: ", $reason)]
-        #[utoipa::path($method, path = $path, tag = "management", params($params), responses(Failure))]
+        #[utoipa::path(
+            $method, path = $path, tag = "management", params($params), responses(Failure),
+            summary = "Refused: LwM2M has this operation at another level only.", description = $reason
+        )]
         async fn $name(auth: AuthContext) -> Result<StatusCode, Problem> {
             auth.require(Role::Operate)?;
             Err(Problem::new(Code::OperationNotAllowed, $reason))
@@ -105,8 +107,9 @@ macro_rules! operation {
     ($work:ident $method:ident $tag:literal $query:ident $responses:tt $doc:literal {
         $($name:ident $path:literal $params:ident)+
     }) => {$(
-        #[doc = $doc]
-        #[utoipa::path($method, path = $path, tag = $tag, params($params, $query), responses $responses)]
+        #[utoipa::path(
+            $method, path = $path, tag = $tag, params($params, $query), responses $responses, summary = $doc
+        )]
         async fn $name(
             auth: AuthContext,
             State(api): State<Api>,
@@ -121,11 +124,10 @@ macro_rules! operation {
 /// Declares a handler of an operation with values as its body.
 macro_rules! write_operation {
     ($work:ident $method:ident $name:ident $path:literal $params:ident $body:ident $responses:tt $doc:literal) => {
-        #[doc = $doc]
         #[utoipa::path(
-                            $method, path = $path, tag = "management", params($params, FormatQuery),
-                            request_body = $body, responses $responses
-                        )]
+            $method, path = $path, tag = "management", params($params, FormatQuery), request_body = $body,
+            responses $responses, summary = $doc
+        )]
         async fn $name(
             auth: AuthContext,
             State(api): State<Api>,

@@ -19,12 +19,13 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list))
+        .routes(routes!(list_all))
         .routes(routes!(show, cancel))
 }
 
 /// Lists the requests for a Client: those that wait, are under way, or ended lately.
 #[utoipa::path(
-    get, path = "/clients/{ep}/requests", tag = "requests", params(ClientPath),
+    get, operation_id = "list_client_requests", path = "/clients/{ep}/requests", tag = "requests", params(ClientPath),
     responses((status = 200, body = RequestsView), Failure),
 )]
 async fn list(
@@ -47,7 +48,7 @@ async fn list(
 
 /// Lists the requests for all Clients: first those that wait or are under way, the oldest first.
 #[utoipa::path(
-    get, path = "/requests", tag = "requests",
+    get, operation_id = "list_requests", path = "/requests", tag = "requests",
     params(("limit" = Option<u32>, Query, description = "At most so many: 100, or 1 to 1000.")),
     responses((status = 200, body = RequestsView), Failure),
 )]
@@ -71,7 +72,7 @@ async fn list_all(
 
 /// Shows a request.
 #[utoipa::path(
-    get, path = "/requests/{id}", tag = "requests",
+    get, operation_id = "show_request", path = "/requests/{id}", tag = "requests",
     params(("id" = String, Path, description = "The request.")),
     responses((status = 200, body = RequestView), Failure),
 )]
@@ -89,7 +90,7 @@ async fn show(
 
 /// Cancels a request that has not ended. What was sent already may still be carried out.
 #[utoipa::path(
-    delete, path = "/requests/{id}", tag = "requests",
+    delete, operation_id = "cancel_request", path = "/requests/{id}", tag = "requests",
     params(("id" = String, Path, description = "The request.")),
     responses((status = 200, body = RequestView), Failure),
 )]

@@ -37,7 +37,7 @@ struct NewToken {
 
 /// Lists the tokens, without their texts.
 #[utoipa::path(
-    get, path = "/tokens", tag = "tokens",
+    get, operation_id = "list_tokens", path = "/tokens", tag = "tokens",
     responses((status = 200, body = TokensView), Failure),
 )]
 async fn list(
@@ -59,7 +59,7 @@ async fn list(
 
 /// Makes a token. From the first one on, every request needs one.
 #[utoipa::path(
-    post, path = "/tokens", tag = "tokens", request_body = NewToken,
+    post, operation_id = "add_token", path = "/tokens", tag = "tokens", request_body = NewToken,
     responses((status = 201, body = IssuedTokenView), Failure),
 )]
 async fn add(
@@ -128,7 +128,7 @@ fn check_room(api: &Api, name: &str, role: Role) -> Result<(), Problem> {
 
 /// Removes a token. When the last one is removed, requests need none again.
 #[utoipa::path(
-    delete, path = "/tokens/{name}", tag = "tokens",
+    delete, operation_id = "remove_token", path = "/tokens/{name}", tag = "tokens",
     params(("name" = String, Path, description = "The token's name.")),
     responses((status = 204), Failure),
 )]
