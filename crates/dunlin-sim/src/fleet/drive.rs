@@ -24,7 +24,7 @@ use super::report::{Generator, Kind, Report};
 use super::settings::{FleetSettings, SHARED_SOCKETS};
 use super::tree::reading;
 
-/// What is known while a run goes on; told every [`TELL`].
+/// What is known while a run goes on; told five times a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -351,7 +351,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             registered: self.machine.registered(),
             registers: statistics.count(Kind::Register),
             updates: statistics.count(Kind::Update),
-            notifications: statistics.count(Kind::Notify) + statistics.non_confirmable.count,
+            notifications: statistics.notifications(),
             requests_answered: statistics.requests_answered,
             observations: statistics.observations,
             errors: statistics.errors.values().sum(),

@@ -107,6 +107,7 @@ impl Machine {
                 client
             })
             .collect();
+        let complete = plan.arrival(plan.clients);
         Machine {
             disturbances: plan.disturbances(),
             plan,
@@ -115,7 +116,7 @@ impl Machine {
             observations: Observations::new(),
             wheel: Wheel::new(),
             random,
-            statistics: Statistics::new(),
+            statistics: Statistics::new(complete),
             arriving: 0,
             settled: 0,
             registered: 0,

@@ -76,9 +76,10 @@ pub struct Report {
     pub elapsed_s: f64,
     /// Registers answered with 2.01 in a second, between the first and the last of them.
     pub registers_per_s: f64,
-    /// Updates answered with 2.04 in a second.
+    /// Updates answered with 2.04 in a second, once all Clients were switched on (and between the
+    /// first and the last of them, if the run was over within a second of that).
     pub updates_per_s: f64,
-    /// Notifications sent in a second; of Confirmable ones, those acknowledged.
+    /// Notifications sent in a second, likewise; of Confirmable ones, those acknowledged.
     pub notifications_per_s: f64,
     /// DTLS handshakes in a second.
     pub handshakes_per_s: f64,
@@ -168,9 +169,10 @@ const OVERFLOW_PART: f64 = 0.001;
 /// What is counted while the fleet runs.
 #[derive(Debug)]
 pub(crate) struct Statistics {
+    steady: Duration,
     kinds: [KindStatistics; Kind::ALL.len()],
     late: Histogram<u32>,
-    pub(crate) non_confirmable: Span,
+    non_confirmable: Span,
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) retransmissions: u64,
     pub(crate) requests_answered: u64,
@@ -195,12 +197,18 @@ pub(crate) struct Span {
     pub(crate) count: u64,
     first: Option<Duration>,
     last: Duration,
+    /// How many of them ended after all Clients had been switched on.
+    steady: u64,
 }
 
+/// A rate over less than this says more about its edges than about its middle.
+const STEADY_MIN: Duration = Duration::from_secs(1);
+
 impl Span {
-    /// Counts one that began at `due` and ended at `now`.
-    pub(crate) fn add(&mut self, due: Duration, now: Duration) {
+    /// Counts one that began at `due` and ended at `now`; the fleet is complete from `steady` on.
+    fn add(&mut self, due: Duration, now: Duration, steady: Duration) {
         self.count += 1;
+        self.steady += u64::from(now >= steady);
         let first = self.first.get_or_insert(due);
         *first = due.min(*first);
         self.last = self.last.max(now);
@@ -215,6 +223,7 @@ impl Span {
             count: self.count + other.count,
             first,
             last: self.last.max(other.last),
+            steady: self.steady + other.steady,
         }
     }
 
@@ -224,15 +233,29 @@ impl Span {
         let Some(first) = self.first else { return 0.0 };
         self.count as f64 / self.last.saturating_sub(first).as_secs_f64().max(0.001)
     }
+
+    /// The rate once the fleet was complete, if it was so for long enough.
+    fn per_second_steady(&self, steady: Duration) -> f64 {
+        let time = self
+            .last
+            .saturating_sub(steady.max(self.first.unwrap_or_default()));
+        if time >= STEADY_MIN {
+            self.steady as f64 / time.as_secs_f64()
+        } else {
+            self.per_second()
+        }
+    }
 }
 
 impl Statistics {
-    pub(crate) fn new() -> Self {
+    /// For a fleet that is complete from `steady` on.
+    pub(crate) fn new(steady: Duration) -> Self {
         let histogram = || {
             // Three digits: a thousandth is finer than anybody's clock of the matter.
             Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("the bounds are valid")
         };
         Statistics {
+            steady,
             kinds: Kind::ALL.map(|_| KindStatistics {
                 latency: histogram(),
                 span: Span::default(),
@@ -255,10 +278,15 @@ impl Statistics {
     /// Something was answered well.
     pub(crate) fn success(&mut self, kind: Kind, due: Duration, now: Duration) {
         let statistics = &mut self.kinds[kind as usize];
-        statistics.span.add(due, now);
+        statistics.span.add(due, now, self.steady);
         statistics
             .latency
             .saturating_record(micros(now.saturating_sub(due)).max(1));
+    }
+
+    /// A Non-confirmable notification was sent.
+    pub(crate) fn sent_non_confirmable(&mut self, due: Duration, now: Duration) {
+        self.non_confirmable.add(due, now, self.steady);
     }
 
     /// Something that was due was begun now.
@@ -273,6 +301,11 @@ impl Statistics {
 
     pub(crate) fn count(&self, kind: Kind) -> u64 {
         self.kinds[kind as usize].span.count
+    }
+
+    /// Notifications that were sent; of Confirmable ones, those acknowledged.
+    pub(crate) fn notifications(&self) -> u64 {
+        self.count(Kind::Notify) + self.non_confirmable.count
     }
 
     pub(crate) fn report(&self, ended: Ended) -> Report {
@@ -305,8 +338,10 @@ impl Statistics {
             registered: ended.registered,
             elapsed_s: ended.elapsed.as_secs_f64(),
             registers_per_s: span(Kind::Register).per_second(),
-            updates_per_s: span(Kind::Update).per_second(),
-            notifications_per_s: span(Kind::Notify).merged(self.non_confirmable).per_second(),
+            updates_per_s: span(Kind::Update).per_second_steady(self.steady),
+            notifications_per_s: span(Kind::Notify)
+                .merged(self.non_confirmable)
+                .per_second_steady(self.steady),
             handshakes_per_s: 0.0,
             latency_ms,
             errors: self.errors.clone(),
@@ -371,7 +406,7 @@ mod tests {
 
     #[test]
     fn rates_are_over_the_time_in_which_something_happened() {
-        let mut statistics = Statistics::new();
+        let mut statistics = Statistics::new(Duration::ZERO);
         for n in 0..100 {
             statistics.success(Kind::Update, ms(10_000 + n * 10), ms(10_010 + n * 10));
         }
@@ -382,8 +417,21 @@ mod tests {
     }
 
     #[test]
+    fn the_time_in_which_the_fleet_grows_does_not_count_for_updates() {
+        let mut statistics = Statistics::new(ms(10_000));
+        for n in 0..10 {
+            statistics.success(Kind::Update, ms(n * 1000), ms(n * 1000 + 1));
+        }
+        for n in 0..=400 {
+            statistics.success(Kind::Update, ms(10_000 + n * 5), ms(10_000 + n * 5));
+        }
+        let rate = statistics.report(ended()).updates_per_s;
+        assert!((199.0..=201.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
     fn latency_is_told_by_kind_in_milliseconds() {
-        let mut statistics = Statistics::new();
+        let mut statistics = Statistics::new(Duration::ZERO);
         for n in 1..=1000 {
             statistics.success(Kind::Register, ms(0), ms(n));
         }
@@ -403,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_generator_that_is_late_or_deaf_says_so() {
-        let mut statistics = Statistics::new();
+        let mut statistics = Statistics::new(Duration::ZERO);
         statistics.begun(ms(0), ms(1));
         assert!(!statistics.report(ended()).generator_limited);
         for _ in 0..10 {
@@ -412,12 +460,16 @@ mod tests {
         assert!(statistics.report(ended()).generator_limited);
         let mut deaf = ended();
         deaf.generator.overflowed = 2;
-        assert!(Statistics::new().report(deaf).generator_limited);
+        assert!(
+            Statistics::new(Duration::ZERO)
+                .report(deaf)
+                .generator_limited
+        );
     }
 
     #[test]
     fn the_json_has_the_names_of_the_contract() {
-        let mut statistics = Statistics::new();
+        let mut statistics = Statistics::new(Duration::ZERO);
         statistics.success(Kind::Register, ms(0), ms(3));
         statistics.error("update_4.04".to_owned());
         let json = serde_json::to_value(statistics.report(ended())).expect("plain data");

@@ -78,7 +78,7 @@ impl Machine {
             }
             record.message_id = message_id.wrapping_add(1);
             self.notify(now, client, MessageType::NonConfirmable, message_id);
-            self.statistics.non_confirmable.add(from_ms(due_ms), now);
+            self.statistics.sent_non_confirmable(from_ms(due_ms), now);
         }
         self.refresh_notify(client);
     }
