@@ -1,0 +1,324 @@
+//! From the Server machine's changes to rows of the store, and back at the next start.
+//!
+//! A change that amends a row (a lifetime that is longer, an address that moved, a notification
+//! that came) is a small row of its own beside the large one, so that nothing is read before it is
+//! written. Every row carries a *stamp* that rises with each change of this shard; at the start the
+//! rows of one Client are laid over each other in the order of their stamps.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+use dunlin_lwm2m::{EndpointName, Path};
+use dunlin_server::change::{
+    Change, Departed, NotificationKey, Observation, Registration, Request, Snapshot,
+};
+use dunlin_server::{Commit, RequestId};
+use dunlin_store::{Batch, Fact, Store, StoreError, Table};
+use dunlin_transport::{Address, WallTime};
+
+use crate::record::{RecordError, decode, encode, structure};
+
+/// A registration.
+const REGISTRATION: u8 = b'r';
+/// A registration that lives longer than its own row says.
+const RENEWAL: u8 = b'e';
+/// A registration that is reached elsewhere than its own row says.
+const MOVE: u8 = b'm';
+/// A registration that has ended.
+const DEPARTED: u8 = b'd';
+/// An observation.
+const OBSERVATION: u8 = b'o';
+/// The last notification of an observation.
+const NOTIFICATION: u8 = b'n';
+
+/// Why the stored state cannot be taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store does not read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row is not what it should be.
+    #[error("table {table}, key {key}: {error}; 'dunlin check --data' scans the whole store")]
+    Row {
+        /// Where.
+        table: Table,
+        /// The key, in hexadecimal digits.
+        key: String,
+        /// What is wrong.
+        error: RecordError,
+    },
+}
+
+/// A row and when it was written, in the order of changes.
+struct Stamped<T> {
+    stamp: u64,
+    fact: T,
+}
+
+macro_rules! stamped {
+    ($($type:ty),+ $(,)?) => {$(structure!(Stamped<$type> { stamp, fact });)+};
+}
+
+struct Renewal {
+    expires_at: WallTime,
+    contact_at: WallTime,
+    interval_s: u32,
+}
+structure!(Renewal { expires_at, contact_at, interval_s });
+
+struct Moved {
+    address: Address,
+    local: Option<IpAddr>,
+}
+structure!(Moved { address, local });
+
+stamped!(Registration, Renewal, Moved, Departed, Observation, NotificationKey);
+
+/// Turns the commits of one shard into batches.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    stamp: u64,
+}
+
+impl Recorder {
+    /// A recorder whose stamps come after every stamp that was ever written.
+    pub(crate) fn new(last_stamp: u64) -> Self {
+        Self { stamp: last_stamp }
+    }
+
+    /// Adds a commit to the batch of this turn.
+    pub(crate) fn record(&mut self, commit: &Commit, store: &dyn Store, batch: &mut Batch) {
+        for change in &commit.changes {
+            self.stamp = (self.stamp + 1).max(batch.at_ms.saturating_mul(1_000));
+            self.change(change, store, batch);
+        }
+        batch.events.extend(commit.events.iter().map(encode));
+    }
+
+    fn stamped<T>(&self, fact: T) -> Stamped<T> {
+        Stamped { stamp: self.stamp, fact }
+    }
+
+    fn change(&self, change: &Change, store: &dyn Store, batch: &mut Batch) {
+        let registrations = Table::Registrations;
+        match change {
+            Change::Register(registration) => {
+                let key = client_key(REGISTRATION, &registration.endpoint);
+                let row = self.stamped(Registration::clone(registration));
+                batch.put(registrations, key, encode(&row));
+            }
+            Change::Renew { endpoint, expires_at, contact_at, interval_s } => {
+                let row = self.stamped(Renewal {
+                    expires_at: *expires_at,
+                    contact_at: *contact_at,
+                    interval_s: *interval_s,
+                });
+                batch.put(registrations, client_key(RENEWAL, endpoint), encode(&row));
+            }
+            Change::Move { endpoint, address, local } => {
+                let row = self.stamped(Moved { address: address.clone(), local: *local });
+                batch.put(registrations, client_key(MOVE, endpoint), encode(&row));
+            }
+            Change::Depart(departed) => {
+                let endpoint = &departed.endpoint;
+                let row = encode(&self.stamped(departed.clone()));
+                batch.put(registrations, client_key(DEPARTED, endpoint), row);
+                for kind in [REGISTRATION, RENEWAL, MOVE] {
+                    batch.delete(registrations, client_key(kind, endpoint));
+                }
+            }
+            Change::Forget { endpoint } => {
+                batch.delete(registrations, client_key(DEPARTED, endpoint));
+                forget_observations(endpoint, store, batch);
+            }
+            Change::Observe(observation) => {
+                let key = observation_key(OBSERVATION, &observation.endpoint, observation.path);
+                let row = self.stamped(Observation::clone(observation));
+                batch.put(Table::Observations, key, encode(&row));
+            }
+            Change::Notified { endpoint, path, key } => {
+                let row = encode(&self.stamped(*key));
+                let key = observation_key(NOTIFICATION, endpoint, *path);
+                batch.put(Table::Observations, key, row);
+            }
+            Change::Unobserve { endpoint, path } => {
+                for kind in [OBSERVATION, NOTIFICATION] {
+                    batch.delete(Table::Observations, observation_key(kind, endpoint, *path));
+                }
+            }
+            Change::Request(request) => {
+                batch.put(Table::Requests, request_key(request.id), encode(&**request));
+            }
+            Change::EndRequest(id) => batch.delete(Table::Requests, request_key(*id)),
+        }
+    }
+}
+
+fn client_key(kind: u8, endpoint: &EndpointName) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + endpoint.as_str().len());
+    key.push(kind);
+    key.extend_from_slice(endpoint.as_str().as_bytes());
+    key
+}
+
+/// The kind, the name with its length before it, and the ids of the path.
+fn observation_key(kind: u8, endpoint: &EndpointName, path: Path) -> Vec<u8> {
+    let mut key = observations_of(kind, endpoint);
+    path.ids().iter().for_each(|id| key.extend_from_slice(&id.to_be_bytes()));
+    key
+}
+
+fn observations_of(kind: u8, endpoint: &EndpointName) -> Vec<u8> {
+    let name = endpoint.as_str().as_bytes();
+    let mut key = Vec::with_capacity(2 + name.len() + 8);
+    key.push(kind);
+    key.push(u8::try_from(name.len()).expect("an endpoint name has at most 252 bytes"));
+    key.extend_from_slice(name);
+    key
+}
+
+fn request_key(id: RequestId) -> Vec<u8> {
+    id.to_bits().to_be_bytes().to_vec()
+}
+
+/// The rows of a Client's observations, found by their common beginning: a Client that is
+/// forgotten is rare, and has few.
+fn forget_observations(endpoint: &EndpointName, store: &dyn Store, batch: &mut Batch) {
+    for kind in [OBSERVATION, NOTIFICATION] {
+        let begin = observations_of(kind, endpoint);
+        // A table that does not read loses nothing here: the rows stay, and belong to nobody.
+        let rows = store.scan(Table::Observations, &begin, 1_000).unwrap_or_default();
+        let own = rows.into_iter().take_while(|row| row.key.starts_with(&begin));
+        batch.facts.extend(own.map(|row| Fact::delete(Table::Observations, row.key)));
+    }
+}
+
+/// Everything that was stored, and the greatest stamp.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) last_stamp: u64,
+}
+
+impl Loaded {
+    fn read<T>(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(u64, T), LoadError>
+    where
+        Stamped<T>: crate::record::Item,
+    {
+        let row: Stamped<T> = read_row(table, key, value)?;
+        self.last_stamp = self.last_stamp.max(row.stamp);
+        Ok((row.stamp, row.fact))
+    }
+}
+
+fn read_row<T: crate::record::Item>(
+    table: Table,
+    key: &[u8],
+    value: &[u8],
+) -> Result<T, LoadError> {
+    decode(value).map_err(|error| {
+        let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        LoadError::Row { table, key, error }
+    })
+}
+
+/// Reads the durable state of all shards.
+pub(crate) fn load(store: &dyn Store) -> Result<Loaded, LoadError> {
+    let mut loaded = Loaded::default();
+    load_registrations(store, &mut loaded)?;
+    load_observations(store, &mut loaded)?;
+    walk(store, Table::Requests, |key, value| {
+        let request: Request = read_row(Table::Requests, key, value)?;
+        loaded.snapshot.requests.insert(request.id, request);
+        Ok(())
+    })?;
+    Ok(loaded)
+}
+
+fn walk(
+    store: &dyn Store,
+    table: Table,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    let mut failed = None;
+    store.replay(table, &mut |key, value| match visit(key, value) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Rows come kind by kind in the order of their letters: departed, renewals, moves, registrations.
+fn load_registrations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), LoadError> {
+    let table = Table::Registrations;
+    let mut departed: HashMap<EndpointName, u64> = HashMap::new();
+    let mut renewals: HashMap<Vec<u8>, (u64, Renewal)> = HashMap::new();
+    let mut moves: HashMap<Vec<u8>, (u64, Moved)> = HashMap::new();
+    walk(store, table, |key, value| {
+        let (kind, name) = key.split_first().expect("keys have at least one byte");
+        match *kind {
+            DEPARTED => {
+                let (stamp, row): (_, Departed) = loaded.read(table, key, value)?;
+                departed.insert(row.endpoint.clone(), stamp);
+                loaded.snapshot.departed.insert(row.endpoint.clone(), row);
+            }
+            RENEWAL => {
+                renewals.insert(name.to_vec(), loaded.read(table, key, value)?);
+            }
+            MOVE => {
+                moves.insert(name.to_vec(), loaded.read(table, key, value)?);
+            }
+            REGISTRATION => {
+                let (stamp, mut row): (_, Registration) = loaded.read(table, key, value)?;
+                if departed.get(&row.endpoint).is_some_and(|later| *later > stamp) {
+                    return Ok(());
+                }
+                loaded.snapshot.departed.remove(&row.endpoint);
+                if let Some((_, renewal)) = renewals.remove(name).filter(|(at, _)| *at > stamp) {
+                    row.expires_at = renewal.expires_at;
+                    row.contact_at = renewal.contact_at;
+                    row.interval_s = renewal.interval_s;
+                }
+                if let Some((_, moved)) = moves.remove(name).filter(|(at, _)| *at > stamp) {
+                    row.address = moved.address;
+                    row.local = moved.local;
+                }
+                loaded.snapshot.registrations.insert(row.endpoint.clone(), row);
+            }
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
+/// Notifications come before the observations they belong to.
+fn load_observations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), LoadError> {
+    let table = Table::Observations;
+    let mut notifications: HashMap<Vec<u8>, (u64, NotificationKey)> = HashMap::new();
+    walk(store, table, |key, value| {
+        let (kind, rest) = key.split_first().expect("keys have at least one byte");
+        match *kind {
+            NOTIFICATION => {
+                notifications.insert(rest.to_vec(), loaded.read(table, key, value)?);
+            }
+            OBSERVATION => {
+                let (stamp, mut row): (_, Observation) = loaded.read(table, key, value)?;
+                if let Some((_, last)) = notifications.remove(rest).filter(|(at, _)| *at > stamp) {
+                    row.last = Some(last);
+                }
+                loaded.snapshot.observations.insert((row.endpoint.clone(), row.path), row);
+            }
+            _ => {}
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,559 @@
+//! The loop around one Server machine: feed, drain, commit, transmit, tell.
+//!
+//! A turn takes what has come - datagrams in batches, commands, a time - and feeds it input by
+//! input, draining the machine after each. The commits of a turn become one batch for the
+//! committer. A datagram or an outcome whose barrier is durable leaves at once; the others wait in
+//! order until the committer says so. Meanwhile the loop goes on.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dunlin_lwm2m::EndpointName;
+use dunlin_net::bearer::{ReceiveBatch, SendBatch, UdpBearer};
+use dunlin_net::clock;
+use dunlin_server::{
+    Answer, Commit, LiveEvent, Need, NeedId, Outcome, Output, RequestId, Server, Snapshot,
+};
+use dunlin_store::{Batch, Store, Submission, SubmitRefused, Submitter};
+use dunlin_transport::{Address, Now, WallTime};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::directory::Directory;
+use crate::facts::Recorder;
+use crate::teller::{Durable, Teller};
+
+/// Batches of datagrams that one turn takes before it looks at commands and time again: a turn
+/// lasts about a millisecond at most.
+const BATCHES_PER_TURN: usize = 8;
+
+/// The longest datagram that is read; longer ones are cut and dropped. CoAP over UDP should fit
+/// 1280 bytes (RFC 7252 §4.6), yet some Clients send a whole list of Objects in one.
+const DATAGRAM_MAX: usize = 4_096;
+
+/// Inputs from other tasks that wait for a shard. Senders wait, too, or say that it is busy.
+pub(crate) const INBOX_MAX: usize = 4_096;
+
+/// Datagrams and outcomes that wait for the disk. When there are more, what needs the disk is
+/// refused (5.03) until half of them have left.
+const PENDING_MAX: usize = 65_536;
+
+/// How often a batch is offered again that the committer had no room for.
+const OFFER_AGAIN: Duration = Duration::from_millis(5);
+
+/// Something to do for a shard.
+pub(crate) enum Input {
+    /// A datagram that came in at another shard's socket.
+    Datagram { from: SocketAddr, local: Option<IpAddr>, bytes: Vec<u8> },
+    /// Runs on the machine; commands and questions of the API.
+    Run(Box<dyn FnOnce(&mut Shard, Now) + Send>),
+    /// Another shard has claimed this name: give the Client up.
+    Evict { endpoint: EndpointName, asker: usize, need: NeedId },
+    /// The answer to a need of this shard.
+    Answer { need: NeedId, answer: Answer },
+    /// Whether the store takes commits.
+    Health(bool),
+    /// No more new work; end when the pending has left.
+    Stop,
+}
+
+/// Waits for the end of a request.
+pub(crate) type Waiter = oneshot::Sender<Outcome>;
+
+/// What the committer has made durable for one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    durable: AtomicU64,
+    stopped: AtomicBool,
+    changed: Notify,
+}
+
+/// The ends through which others reach a shard.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardHandle {
+    pub(crate) inbox: mpsc::Sender<Input>,
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Datagram { .. } => "Datagram",
+            Self::Run(_) => "Run",
+            Self::Evict { .. } => "Evict",
+            Self::Answer { .. } => "Answer",
+            Self::Health(_) => "Health",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+/// Something that waits for a commit.
+enum Pending {
+    Transmit { to: SocketAddr, local: Option<IpAddr>, bytes: Vec<u8> },
+    Completed { request: RequestId, outcome: Outcome },
+}
+
+/// Counters of the loop, read by the metrics.
+#[derive(Debug, Default)]
+pub(crate) struct LoopStats {
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) truncated: AtomicU64,
+    pub(crate) send_failures: AtomicU64,
+    pub(crate) handed_over: AtomicU64,
+    pub(crate) handed_over_lost: AtomicU64,
+    pub(crate) pending: AtomicU64,
+    pub(crate) commits: AtomicU64,
+}
+
+/// What a shard is made of.
+pub(crate) struct Parts {
+    pub(crate) index: usize,
+    pub(crate) server: Server,
+    pub(crate) bearers: Vec<UdpBearer>,
+    pub(crate) recorder: Recorder,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) submitter: Submitter,
+    pub(crate) teller: Teller,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) peers: Arc<Vec<ShardHandle>>,
+    pub(crate) stats: Arc<LoopStats>,
+}
+
+/// One shard with its loop.
+pub(crate) struct Shard {
+    parts: Parts,
+    gate: Arc<Gate>,
+    /// The commits of this turn, and the number of the last of them.
+    batch: Batch,
+    batch_events: Vec<dunlin_server::Event>,
+    batch_last: u64,
+    /// Batches that the committer had no room for.
+    backlog: VecDeque<(Batch, Vec<dunlin_server::Event>, u64)>,
+    pending: VecDeque<(u64, Pending)>,
+    outgoing: Vec<SendBatch>,
+    waiters: HashMap<RequestId, Waiter>,
+    timeout: Option<Duration>,
+    store_healthy: bool,
+    told_healthy: bool,
+    stopping: bool,
+}
+
+/// The time on both clocks.
+pub(crate) fn now() -> Now {
+    Now { instant: clock::instant(), wall: WallTime(clock::wall_ms()) }
+}
+
+impl Shard {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let outgoing = parts.bearers.iter().map(|_| SendBatch::with_capacity(64)).collect();
+        Self {
+            parts,
+            gate: Arc::default(),
+            batch: Batch::default(),
+            batch_events: Vec::new(),
+            batch_last: 0,
+            backlog: VecDeque::new(),
+            pending: VecDeque::new(),
+            outgoing,
+            waiters: HashMap::new(),
+            timeout: None,
+            store_healthy: true,
+            told_healthy: true,
+            stopping: false,
+        }
+    }
+
+    /// The machine, for questions.
+    pub(crate) fn server(&self) -> &Server {
+        &self.parts.server
+    }
+
+    /// The machine, for commands; what it puts out is drained when the command returns.
+    pub(crate) fn server_mut(&mut self) -> &mut Server {
+        &mut self.parts.server
+    }
+
+    /// Tells the waiter how the request ends.
+    pub(crate) fn wait_for(&mut self, request: RequestId, waiter: Waiter) {
+        self.waiters.insert(request, waiter);
+    }
+
+    /// Takes up what was stored.
+    pub(crate) fn restore(&mut self, snapshot: Snapshot) {
+        let now = now();
+        self.parts.server.restore(now, snapshot);
+        self.drain(now);
+        self.end_turn(now);
+    }
+
+    /// Runs until told to stop.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>) -> io::Result<()> {
+        let mut batches: Vec<ReceiveBatch> =
+            self.parts.bearers.iter().map(|_| ReceiveBatch::new(DATAGRAM_MAX)).collect();
+        while !(self.stopping && self.pending.is_empty() && self.backlog.is_empty()) {
+            let gate = self.gate.clone();
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                () = gate.changed.notified() => {}
+                input = inbox.recv() => self.take(input, &mut inbox),
+                ready = first_ready(&mut self.parts.bearers, &mut batches) => {
+                    self.receive(ready, &mut batches);
+                }
+                () = sleep_until(wake) => {}
+            }
+            let now = now();
+            if self.timeout.is_some_and(|timeout| timeout <= now.instant) {
+                self.parts.server.handle_timeout(now);
+                self.drain(now);
+            }
+            self.end_turn(now);
+            if self.gate.stopped.load(Ordering::Acquire) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn wake(&self) -> Option<Duration> {
+        if self.backlog.is_empty() {
+            return self.timeout;
+        }
+        let again = clock::instant() + OFFER_AGAIN;
+        Some(self.timeout.map_or(again, |timeout| timeout.min(again)))
+    }
+
+    // What comes in.
+
+    fn take(&mut self, input: Option<Input>, inbox: &mut mpsc::Receiver<Input>) {
+        let mut next = input;
+        if next.is_none() {
+            self.stopping = true;
+        }
+        // A turn takes a bounded part of what waits.
+        for _ in 0..256 {
+            let Some(input) = next else { return };
+            let now = now();
+            self.apply(now, input);
+            self.drain(now);
+            next = inbox.try_recv().ok();
+        }
+        if let Some(input) = next {
+            let now = now();
+            self.apply(now, input);
+            self.drain(now);
+        }
+    }
+
+    fn apply(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Datagram { from, local, bytes } => {
+                self.parts.server.handle_receive(now, &Address::Udp(from), local, &bytes);
+            }
+            Input::Run(run) => run(self, now),
+            Input::Evict { endpoint, asker, need } => {
+                let snapshot = self.parts.server.evict(now, &endpoint);
+                self.drain(now);
+                self.answer(asker, need, Answer::Claimed(Box::new(snapshot)));
+            }
+            Input::Answer { need, answer } => {
+                self.parts.server.handle_answer(now, need, answer);
+            }
+            Input::Health(healthy) => self.store_healthy = healthy,
+            Input::Stop => self.stopping = true,
+        }
+    }
+
+    fn answer(&mut self, asker: usize, need: NeedId, answer: Answer) {
+        if asker == self.parts.index {
+            let now = now();
+            self.parts.server.handle_answer(now, need, answer);
+            return;
+        }
+        // A shard whose inbox is full lets the Client ask again.
+        let _ = self.parts.peers[asker].inbox.try_send(Input::Answer { need, answer });
+    }
+
+    fn receive(&mut self, ready: usize, batches: &mut [ReceiveBatch]) {
+        for round in 0..BATCHES_PER_TURN {
+            let now = now();
+            let batch = &mut batches[ready];
+            let stats = self.parts.stats.clone();
+            stats.received.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            // The batch is taken out so that the machine can be fed from it.
+            let taken = std::mem::replace(batch, ReceiveBatch::new(0));
+            for datagram in taken.iter() {
+                if datagram.truncated {
+                    stats.truncated.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                self.datagram(now, datagram.from, datagram.to, datagram.bytes);
+            }
+            batches[ready] = taken;
+            self.end_turn(now);
+            if round + 1 == BATCHES_PER_TURN {
+                return;
+            }
+            match self.parts.bearers[ready].try_receive(&mut batches[ready]) {
+                Ok(count) if count > 0 => {}
+                _ => return,
+            }
+        }
+    }
+
+    fn datagram(&mut self, now: Now, from: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
+        let owner = self.owner_of(bytes);
+        if owner != self.parts.index {
+            let input = Input::Datagram { from, local, bytes: bytes.to_vec() };
+            let lost = self.parts.peers[owner].inbox.try_send(input).is_err();
+            let stats = &self.parts.stats;
+            let counter = if lost { &stats.handed_over_lost } else { &stats.handed_over };
+            counter.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.parts.server.handle_receive(now, &Address::Udp(from), local, bytes);
+        self.drain(now);
+    }
+
+    fn owner_of(&self, bytes: &[u8]) -> usize {
+        let shards = self.parts.peers.len();
+        if shards == 1 {
+            return self.parts.index;
+        }
+        match dunlin_transport::route(bytes) {
+            dunlin_transport::Route::VirtualShard(virtual_shard) => {
+                usize::from(virtual_shard) * shards / 256
+            }
+            dunlin_transport::Route::Token(prefix) if usize::from(prefix) < shards => {
+                usize::from(prefix)
+            }
+            dunlin_transport::Route::MessageId(id) => {
+                let owner = usize::from(id >> (16 - message_id_bits(shards)));
+                if owner < shards { owner } else { self.parts.index }
+            }
+            _ => self.parts.index,
+        }
+    }
+
+    // What goes out.
+
+    fn drain(&mut self, now: Now) {
+        loop {
+            match self.parts.server.poll_output() {
+                Output::Commit(commit) => self.commit(now, *commit),
+                Output::Transmit(transmit) => {
+                    let Address::Udp(to) = transmit.to else { continue };
+                    let pending =
+                        Pending::Transmit { to, local: transmit.local, bytes: transmit.bytes };
+                    self.out(transmit.barrier, pending);
+                }
+                Output::Completed { request, outcome, barrier } => {
+                    self.out(barrier, Pending::Completed { request, outcome });
+                }
+                Output::Need { id, need } => self.need(now, id, need),
+                Output::Event(event) => self.live(event),
+                Output::Timeout(timeout) => {
+                    self.timeout = timeout;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, now: Now, commit: Commit) {
+        self.batch.at_ms = now.wall.0;
+        self.parts.recorder.record(&commit, &*self.parts.store, &mut self.batch);
+        self.batch_last = commit.number;
+        self.batch_events.extend(commit.events);
+    }
+
+    fn out(&mut self, barrier: u64, pending: Pending) {
+        if barrier <= self.gate.durable.load(Ordering::Acquire) {
+            self.leave(pending);
+        } else {
+            self.pending.push_back((barrier, pending));
+        }
+    }
+
+    fn leave(&mut self, pending: Pending) {
+        match pending {
+            Pending::Transmit { to, local, bytes } => {
+                self.transmit(to, local, &bytes);
+                self.parts.server.recycle(bytes);
+            }
+            Pending::Completed { request, outcome } => {
+                if let Some(waiter) = self.waiters.remove(&request) {
+                    // Whoever waited may have hung up.
+                    let _ = waiter.send(outcome);
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, to: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
+        let found = self.parts.bearers.iter().position(|bearer| {
+            bearer.local_addr().is_ok_and(|address| address.is_ipv4() == to.is_ipv4())
+        });
+        let Some(bearer) = found else { return };
+        if self.outgoing[bearer].is_full() {
+            self.flush(bearer);
+        }
+        if self.outgoing[bearer].push(to, local, bytes).is_err() {
+            self.parts.stats.send_failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&mut self, bearer: usize) {
+        let batch = &mut self.outgoing[bearer];
+        if batch.is_empty() {
+            return;
+        }
+        let count = batch.len();
+        // What the kernel has no room for is lost like any datagram; CoAP sends again.
+        let sent = self.parts.bearers[bearer].try_send(batch).unwrap_or(0);
+        let left = batch.len();
+        batch.discard(left);
+        let stats = &self.parts.stats;
+        stats.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        stats.send_failures.fetch_add((count - sent.min(count)) as u64, Ordering::Relaxed);
+    }
+
+    fn need(&mut self, now: Now, id: NeedId, need: Need) {
+        match need {
+            Need::Claim { endpoint } => {
+                let index = self.parts.index;
+                match self.parts.directory.claim(&endpoint, index) {
+                    Some(owner) if owner != index => {
+                        let evict = Input::Evict { endpoint, asker: index, need: id };
+                        if self.parts.peers[owner].inbox.try_send(evict).is_err() {
+                            self.parts.server.handle_answer(now, id, Answer::Unavailable);
+                        }
+                    }
+                    _ => {
+                        let nothing = Answer::Claimed(Box::default());
+                        self.parts.server.handle_answer(now, id, nothing);
+                    }
+                }
+            }
+            // Nobody is let in whose identity does not prove the name, until credentials say more.
+            _ => self.parts.server.handle_answer(now, id, Answer::Unavailable),
+        }
+    }
+
+    fn live(&mut self, event: LiveEvent) {
+        self.parts.teller.live(event);
+    }
+
+    // The end of a turn.
+
+    fn end_turn(&mut self, now: Now) {
+        self.submit();
+        let durable = self.gate.durable.load(Ordering::Acquire);
+        while self.pending.front().is_some_and(|(barrier, _)| *barrier <= durable) {
+            if let Some((_, pending)) = self.pending.pop_front() {
+                self.leave(pending);
+            }
+        }
+        (0..self.outgoing.len()).for_each(|bearer| self.flush(bearer));
+        self.parts.stats.pending.store(self.pending.len() as u64, Ordering::Relaxed);
+        self.tell_health(now);
+    }
+
+    /// The machine hears whether it may make commits: the disk takes them, and not too much waits.
+    fn tell_health(&mut self, now: Now) {
+        let limit = if self.told_healthy { PENDING_MAX } else { PENDING_MAX / 2 };
+        let healthy = self.store_healthy && self.backlog.is_empty() && self.pending.len() < limit;
+        if healthy != self.told_healthy {
+            self.told_healthy = healthy;
+            self.parts.server.set_store_health(now, healthy);
+            self.drain(now);
+        }
+    }
+
+    fn submit(&mut self) {
+        if !self.batch.is_empty() {
+            let batch = std::mem::take(&mut self.batch);
+            let events = std::mem::take(&mut self.batch_events);
+            self.backlog.push_back((batch, events, self.batch_last));
+        }
+        while let Some((batch, events, last)) = self.backlog.pop_front() {
+            let submission = self.submission(batch, events, last);
+            self.parts.stats.commits.fetch_add(1, Ordering::Relaxed);
+            match self.parts.submitter.submit(submission) {
+                Ok(()) => {}
+                Err(SubmitRefused::Full(submission)) => {
+                    self.put_back(submission, last);
+                    return;
+                }
+                Err(refused) => {
+                    tracing::error!(shard = self.parts.index, reason = %refused, "a commit was refused; the shard ends, so that nothing is acknowledged that is not kept");
+                    self.gate.stopped.store(true, Ordering::Release);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn submission(
+        &self,
+        batch: Batch,
+        events: Vec<dunlin_server::Event>,
+        last: u64,
+    ) -> Submission {
+        let gate = self.gate.clone();
+        let teller = self.parts.teller.clone();
+        let done = Box::new(move |outcome: Result<dunlin_store::CommitNumber, _>| {
+            match outcome {
+                Ok(commit) => {
+                    if !events.is_empty() {
+                        teller.durable(Durable { commit: commit.0, events });
+                    }
+                    gate.durable.store(last, Ordering::Release);
+                }
+                Err(dunlin_store::Stopped) => gate.stopped.store(true, Ordering::Release),
+            }
+            gate.changed.notify_one();
+        });
+        Submission { batch, done }
+    }
+
+    /// The committer had no room. The events went into the call-back; they are read back from the
+    /// batch's own bytes.
+    fn put_back(&mut self, submission: Submission, last: u64) {
+        let batch = submission.batch;
+        let events =
+            batch.events.iter().filter_map(|bytes| crate::record::decode(bytes).ok()).collect();
+        self.backlog.push_front((batch, events, last));
+    }
+}
+
+/// How many upper bits of our Message IDs name one of so many shards.
+pub(crate) fn message_id_bits(shards: usize) -> u8 {
+    u8::try_from(shards.next_power_of_two().trailing_zeros()).unwrap_or(8)
+}
+
+async fn first_ready(bearers: &mut [UdpBearer], batches: &mut [ReceiveBatch]) -> usize {
+    let mut pairs = bearers.iter_mut().zip(batches.iter_mut());
+    match (pairs.next(), pairs.next()) {
+        (Some((one, first)), Some((two, second))) => tokio::select! {
+            _ = one.receive(first) => 0,
+            _ = two.receive(second) => 1,
+        },
+        (Some((one, first)), None) => {
+            let _ = one.receive(first).await;
+            0
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(wake: Option<Duration>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(clock::at(wake).into()).await,
+        None => std::future::pending().await,
+    }
+}
