@@ -389,7 +389,7 @@ impl Client {
         if let Some(at) = found {
             let ended = self.observations.remove(at);
             // CoAP may have removed it with the request already.
-            let _ = self.transport.remove_observer(ended.observer);
+            let _ = self.transport.remove_observer(self.now, ended.observer);
             self.tell(Event::ObservationEnded {
                 server,
                 path: ended.path,

@@ -159,7 +159,7 @@ impl Client {
             self.observations[at].under_way = None;
             self.observations[at].due = true;
         } else {
-            let _ = self.transport.remove_observer(observer);
+            let _ = self.transport.remove_observer(self.now, observer);
             self.observer_gone(observer);
         }
     }
@@ -187,7 +187,7 @@ impl Client {
             .map(|one| one.observer)
             .collect();
         for observer in ended {
-            let _ = self.transport.remove_observer(observer);
+            let _ = self.transport.remove_observer(self.now, observer);
             self.observer_gone(observer);
         }
     }

@@ -12,6 +12,7 @@ mod event;
 mod map;
 mod now;
 mod peer;
+mod route;
 mod transport;
 
 pub use address::{Address, Bearer};
@@ -23,4 +24,5 @@ pub use event::{
 pub use map::request::Interface;
 pub use now::{Instant, Now, WallTime};
 pub use peer::{Identity, Peer, PeerId, STRANGERS_MAX};
+pub use route::{Route, route};
 pub use transport::{Carriage, Config, Output, Refused, Side, Transmit, Transport};

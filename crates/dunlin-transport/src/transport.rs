@@ -545,8 +545,8 @@ impl Transport {
     /// # Errors
     ///
     /// It is not known.
-    pub fn remove_observer(&mut self, observer: ObserverId) -> Result<(), Refused> {
-        self.coap.remove_observer(observer)
+    pub fn remove_observer(&mut self, now: Now, observer: ObserverId) -> Result<(), Refused> {
+        self.coap.remove_observer(now.instant, observer)
     }
 
     // Private.
