@@ -10,6 +10,8 @@ use core::fmt;
 
 use thiserror::Error;
 
+use crate::definition::ResourceDefinition;
+use crate::operation::ResponseCode;
 use crate::path::Level;
 
 /// The notification attributes set at one level, or in force at a target (TS 5.1.2).
@@ -189,6 +191,18 @@ impl AttributesChange {
         }
     }
 
+    /// Whether it may be asked of that Resource: it must be readable, and for thresholds numeric
+    /// (TS 5.1.2, 5.4.4).
+    pub fn check_resource(&self, resource: &ResourceDefinition) -> Result<(), AttributeError> {
+        if !resource.operations.read {
+            return Err(AttributeError::NotReadable);
+        }
+        if self.has_threshold() && !resource.value_type.is_numeric() {
+            return Err(AttributeError::NotNumeric);
+        }
+        Ok(())
+    }
+
     /// Whether a condition on the value itself is to change.
     pub const fn has_threshold(&self) -> bool {
         !(self.gt.is_keep() && self.lt.is_keep() && self.st.is_keep())
@@ -288,7 +302,7 @@ fn parse_step(text: &str) -> Option<f64> {
     parse_number(text).filter(|step| *step >= 0.0)
 }
 
-/// Why a Write-Attributes is refused; the answer is 4.00 (TS 8.5).
+/// Why a Write-Attributes is refused; [`AttributeError::code`] is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AttributeError {
@@ -333,6 +347,31 @@ pub enum AttributeError {
     /// Thresholds that contradict each other.
     #[error("lt plus twice st must be smaller than gt")]
     Inconsistent,
+    /// Thresholds on what is no number.
+    #[error("gt, lt and st need a resource that holds numbers")]
+    NotNumeric,
+    /// A Resource that cannot be read, and so not be observed.
+    #[error("attributes need a resource that can be read")]
+    NotReadable,
+}
+
+impl AttributeError {
+    /// What a Client answers (TS 8.5).
+    pub const fn code(&self) -> ResponseCode {
+        match self {
+            Self::NotReadable => ResponseCode::MethodNotAllowed,
+            Self::Empty
+            | Self::Unknown
+            | Self::Later { .. }
+            | Self::ReadOnly { .. }
+            | Self::Duplicate { .. }
+            | Self::NotANumber { .. }
+            | Self::ThresholdAboveResource
+            | Self::Level
+            | Self::Inconsistent
+            | Self::NotNumeric => ResponseCode::BadRequest,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -438,6 +477,25 @@ mod tests {
             };
             assert_eq!(attributes.check().is_ok(), holds, "{attributes:?}");
         }
+    }
+
+    #[test]
+    fn ts_5_4_4_what_cannot_be_read_or_compared_has_no_such_attributes() {
+        let registry = crate::Registry::bundled();
+        let device = registry.latest(crate::ObjectId::DEVICE).unwrap();
+        let check = |query, id: u16| {
+            parse(query)
+                .unwrap()
+                .check_resource(device.resource(id).unwrap())
+        };
+        assert_eq!(check("gt=50", 9), Ok(()));
+        assert_eq!(check("pmin=1", 0), Ok(()));
+        assert_eq!(check("gt=50", 0), Err(AttributeError::NotNumeric));
+        assert_eq!(check("pmin=1", 4), Err(AttributeError::NotReadable));
+        assert_eq!(
+            AttributeError::NotReadable.code(),
+            ResponseCode::MethodNotAllowed
+        );
     }
 
     #[test]

@@ -24,7 +24,10 @@ mod content_format;
 pub mod definition;
 mod deviation;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod id;
+mod label;
 pub mod link;
 mod node;
 pub mod operation;
@@ -39,6 +42,7 @@ pub use id::{
     ENDPOINT_NAME_BYTES_MAX, EndpointName, EndpointNameError, MAX_ID, ObjectId, ObjectInstanceId,
     ReservedShortServerId, ResourceId, ResourceInstanceId, ShortServerId,
 };
+pub use label::Labelled;
 pub use node::{Instance, Node, Object, Resource, ResourceValue, Timed, Timestamp};
 pub use path::{Level, Path, PathError};
 pub use registry::{Model, Registry, Types};

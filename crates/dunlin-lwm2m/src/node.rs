@@ -95,6 +95,19 @@ impl Instance {
         }
     }
 
+    /// From Resources in any order; of several with one id the last counts, and the second of the
+    /// pair says that there were such.
+    pub fn gather(id: impl Into<ObjectInstanceId>, mut resources: Vec<Resource>) -> (Self, bool) {
+        let twice = gather(&mut resources, |resource| resource.id);
+        (
+            Self {
+                id: id.into(),
+                resources,
+            },
+            twice,
+        )
+    }
+
     /// The same with one Resource more, or another in its place.
     #[must_use]
     pub fn with(mut self, resource: Resource) -> Self {
@@ -157,6 +170,19 @@ impl Object {
             id: id.into(),
             instances: Vec::new(),
         }
+    }
+
+    /// From instances in any order; of several with one id the last counts, and the second of the
+    /// pair says that there were such.
+    pub fn gather(id: impl Into<ObjectId>, mut instances: Vec<Instance>) -> (Self, bool) {
+        let twice = gather(&mut instances, |instance| instance.id);
+        (
+            Self {
+                id: id.into(),
+                instances,
+            },
+            twice,
+        )
     }
 
     /// The same with one instance more, or another in its place.
@@ -224,18 +250,30 @@ fn insert<T, K: Ord>(items: &mut Vec<T>, item: T, key: impl Fn(&T) -> K) -> Opti
 
 impl Extend<Resource> for Instance {
     fn extend<T: IntoIterator<Item = Resource>>(&mut self, resources: T) {
-        for resource in resources {
-            self.insert(resource);
-        }
+        self.resources.extend(resources);
+        gather(&mut self.resources, |resource| resource.id);
     }
 }
 
 impl Extend<Instance> for Object {
     fn extend<T: IntoIterator<Item = Instance>>(&mut self, instances: T) {
-        for instance in instances {
-            self.insert(instance);
-        }
+        self.instances.extend(instances);
+        gather(&mut self.instances, |instance| instance.id);
     }
+}
+
+/// Puts items into order and keeps the last of each key; `true` if there were others. One sort,
+/// because items from a stranger that come in the worst order must not cost their square.
+fn gather<T, K: Ord>(items: &mut Vec<T>, key: impl Fn(&T) -> K) -> bool {
+    if items.is_sorted_by(|a, b| key(a) < key(b)) {
+        return false;
+    }
+    items.sort_by_key(&key);
+    items.reverse();
+    let before = items.len();
+    items.dedup_by_key(|item| key(item));
+    items.reverse();
+    items.len() < before
 }
 
 impl Node {
@@ -346,6 +384,32 @@ mod tests {
         assert_eq!(instance.resources().len(), 1);
         assert!(instance.remove(ResourceId(2)).is_some());
         assert!(instance.remove(ResourceId(2)).is_none());
+    }
+
+    #[test]
+    fn any_order_is_put_in_order_and_the_last_counts() {
+        let resource = |id: u16, value| Resource::single(id, Value::Integer(value));
+        let (instance, twice) = Instance::gather(
+            0,
+            vec![
+                resource(9, 1),
+                resource(2, 2),
+                resource(9, 3),
+                resource(1, 4),
+            ],
+        );
+        assert!(twice);
+        assert_eq!(
+            instance.resources(),
+            [resource(1, 4), resource(2, 2), resource(9, 3)]
+        );
+        let (same, twice) = Instance::gather(0, instance.resources().to_vec());
+        assert!(!twice);
+        assert_eq!(same, instance);
+        let mut extended = Instance::new(0);
+        extended.extend([resource(9, 1), resource(2, 2), resource(9, 3)]);
+        extended.extend([resource(1, 4)]);
+        assert_eq!(extended, instance);
     }
 
     #[test]

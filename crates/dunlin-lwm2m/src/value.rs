@@ -31,6 +31,12 @@ pub enum Value {
 }
 
 impl Value {
+    /// Reads the text form of a value (TS Annex C), as people type it: `true` is a boolean, too,
+    /// and Opaque is Base64 in any spelling. `None` if the text is no value of that type.
+    pub fn parse(text: &str, value_type: ValueType) -> Option<Self> {
+        crate::format::value_from_text(text, value_type)
+    }
+
     /// The type this value has.
     pub const fn value_type(&self) -> ValueType {
         match self {
@@ -236,6 +242,30 @@ mod tests {
             assert_eq!(ValueType::from_name(value_type.name()), Some(value_type));
         }
         assert_eq!(ValueType::from_name("text"), None);
+    }
+
+    #[test]
+    fn values_are_read_as_people_type_them() {
+        for (text, value_type, value) in [
+            ("60", ValueType::Integer, Some(Value::Integer(60))),
+            ("60", ValueType::Float, Some(Value::Float(60.0))),
+            ("true", ValueType::Boolean, Some(Value::Boolean(true))),
+            (
+                "10:2",
+                ValueType::ObjectLink,
+                ObjectLink::parse("10:2").map(Value::ObjectLink),
+            ),
+            (
+                "AQI=",
+                ValueType::Opaque,
+                Some(Value::Opaque([1, 2].to_vec())),
+            ),
+            ("six", ValueType::Integer, None),
+            ("", ValueType::Integer, None),
+            ("x", ValueType::None, None),
+        ] {
+            assert_eq!(Value::parse(text, value_type), value, "{text}");
+        }
     }
 
     #[test]

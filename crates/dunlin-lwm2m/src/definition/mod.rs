@@ -6,6 +6,7 @@
 //! them side by side, by id and version.
 
 mod bundled;
+mod check;
 #[cfg(feature = "std")]
 mod ddf;
 mod range;
@@ -19,6 +20,7 @@ use crate::value::ValueType;
 use crate::version::{LwM2mVersion, ObjectVersion};
 
 pub use bundled::BUNDLED;
+pub use check::CheckError;
 #[cfg(feature = "std")]
 pub use ddf::{DDF_BYTES_MAX, DDF_RESOURCES_MAX, DdfError, DdfProblem, parse_ddf};
 pub use range::{OutOfRange, Range, Span};

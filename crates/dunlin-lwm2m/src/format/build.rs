@@ -64,15 +64,15 @@ pub(super) fn single(
 }
 
 /// Where a value goes within a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) instance: ObjectInstanceId,
     pub(super) resource: ResourceId,
     pub(super) resource_instance: Option<ResourceInstanceId>,
 }
 
-/// Puts a value into a tree; `true` if it took the place of another.
-pub(super) fn put(node: &mut Node, place: Place, value: Value) -> bool {
+/// Puts a value into a tree, in place of the one that is there.
+pub(super) fn put(node: &mut Node, place: Place, value: Value) {
     match node {
         Node::Object(object) => {
             put_into_instance(object.instance_entry(place.instance), place, value)
@@ -82,12 +82,8 @@ pub(super) fn put(node: &mut Node, place: Place, value: Value) -> bool {
     }
 }
 
-fn put_into_instance(instance: &mut Instance, place: Place, value: Value) -> bool {
+fn put_into_instance(instance: &mut Instance, place: Place, value: Value) {
     if let Some(resource) = instance.resource_mut(place.resource) {
-        let Some(_) = place.resource_instance else {
-            resource.value = ResourceValue::Single(value);
-            return true;
-        };
         return put_into_value(&mut resource.value, place, value);
     }
     let value = match place.resource_instance {
@@ -98,20 +94,15 @@ fn put_into_instance(instance: &mut Instance, place: Place, value: Value) -> boo
         id: place.resource,
         value,
     });
-    false
 }
 
-fn put_into_value(at: &mut ResourceValue, place: Place, value: Value) -> bool {
+fn put_into_value(at: &mut ResourceValue, place: Place, value: Value) {
     match (at, place.resource_instance) {
-        (ResourceValue::Multiple(values), Some(id)) => values.insert(id, value).is_some(),
-        (at, Some(id)) => {
-            *at = ResourceValue::Multiple([(id, value)].into());
-            false
+        (ResourceValue::Multiple(values), Some(id)) => {
+            values.insert(id, value);
         }
-        (at, None) => {
-            *at = ResourceValue::Single(value);
-            false
-        }
+        (at, Some(id)) => *at = ResourceValue::Multiple([(id, value)].into()),
+        (at, None) => *at = ResourceValue::Single(value),
     }
 }
 

@@ -8,7 +8,6 @@
 //! history; without, each name comes once.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -196,31 +195,60 @@ impl Decoder<'_> {
     fn decode(mut self, pack: &Pack<'_>) -> Result<Decoded, DecodeError> {
         let has_times =
             pack.base_time.is_some() || pack.records.iter().any(|record| record.time.is_some());
-        let mut by_time: BTreeMap<Option<Timestamp>, Option<Node>> = BTreeMap::new();
+        let mut values = Vec::with_capacity(pack.records.len());
         for record in &pack.records {
-            let Some((place, value)) = self.read(pack, record) else {
-                self.deviations.insert(Deviation::RecordSkipped);
-                continue;
-            };
-            let at = has_times.then(|| self.time(pack, record));
-            let node = by_time.entry(at).or_default();
-            self.put(node, place, value);
+            match self.read(pack, record) {
+                Some((place, value)) => {
+                    values.push((has_times.then(|| self.time(pack, record)), place, value));
+                }
+                None => self.deviations.insert(Deviation::RecordSkipped),
+            }
         }
-        let history: Vec<Timed> = by_time
-            .into_iter()
-            .filter_map(|(at, node)| Some(Timed { at, node: node? }))
-            .collect();
-        let node = match build::newest(&history) {
-            Some(node) => node,
-            None => self.nothing(pack)?,
+        // Trees grow fastest in their own order, which a stranger need not keep.
+        values.sort_by_key(|(at, place, _)| (*at, *place));
+        if values
+            .windows(2)
+            .any(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1))
+        {
+            self.deviations.insert(Deviation::ValueTwice);
+        }
+        let history = if has_times {
+            self.history(&values)
+        } else {
+            Vec::new()
+        };
+        // The newest value of each place is the last that is put there.
+        values.sort_by_key(|(at, place, _)| (*place, *at));
+        let node = match values.is_empty() {
+            true => self.nothing(pack)?,
+            false => self.tree(values.into_iter().map(|(_, place, value)| (place, value))),
         };
         Ok(Decoded {
             node,
             unnamed_instance: self.unnamed_instance,
             at: history.last().and_then(|timed| timed.at),
-            history: if has_times { history } else { Vec::new() },
+            history,
             deviations: self.deviations,
         })
+    }
+
+    /// One tree for each time, given values in the order of their times.
+    fn history(&self, values: &[(Option<Timestamp>, Place, Value)]) -> Vec<Timed> {
+        let one = |values: &[(Option<Timestamp>, Place, Value)]| Timed {
+            at: values[0].0,
+            node: self.tree(
+                values
+                    .iter()
+                    .map(|(_, place, value)| (*place, value.clone())),
+            ),
+        };
+        values.chunk_by(|a, b| a.0 == b.0).map(one).collect()
+    }
+
+    fn tree(&self, values: impl Iterator<Item = (Place, Value)>) -> Node {
+        let mut node = build::empty(self.path, self.types).expect("the target was checked");
+        values.for_each(|(place, value)| build::put(&mut node, place, value));
+        node
     }
 
     /// No record at all: that is an Object without instances, an instance without Resources, or a
@@ -233,19 +261,6 @@ impl Decoder<'_> {
             }
             _ if !pack.records.is_empty() => Err(no_value),
             node => Ok(node),
-        }
-    }
-
-    fn put(&mut self, node: &mut Option<Node>, place: Place, value: Value) {
-        let twice = match node {
-            Some(node) => build::put(node, place, value),
-            None => {
-                let fresh = build::empty(self.path, self.types).expect("the target was checked");
-                build::put(node.insert(fresh), place, value)
-            }
-        };
-        if twice {
-            self.deviations.insert(Deviation::ValueTwice);
         }
     }
 

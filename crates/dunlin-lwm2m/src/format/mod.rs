@@ -26,7 +26,7 @@ use crate::node::{Node, Timed, Timestamp};
 use crate::operation::ResponseCode;
 use crate::path::{Level, Path};
 use crate::registry::Types;
-use crate::value::ValueType;
+use crate::value::{Value, ValueType};
 
 /// The longest payload that is decoded: the longest single value that TLV can carry (TS 6.4.3),
 /// with its header.
@@ -232,6 +232,11 @@ impl DecodeError {
             }
         }
     }
+}
+
+/// See [`crate::Value::parse`].
+pub(crate) fn value_from_text(text: &str, value_type: ValueType) -> Option<Value> {
+    build::from_text(text, value_type, &mut Deviations::default())
 }
 
 /// What every decoder does first.

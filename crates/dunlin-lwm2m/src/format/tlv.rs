@@ -207,32 +207,28 @@ struct Decoder<'a> {
 
 impl Decoder<'_> {
     fn object(mut self, mut entries: Entries<'_>) -> Result<Decoded, DecodeError> {
-        let mut object = Object::new(self.object);
-        let mut unnamed: Option<Instance> = None;
+        let mut instances = Vec::new();
+        let mut unnamed = Vec::new();
         while let Some(entry) = entries.next()? {
             match entry.kind {
                 Kind::ObjectInstance => {
                     self.count()?;
-                    let id = ObjectInstanceId(entry.id);
-                    let instance = self.resources(id, entry.inside)?;
-                    self.note_twice(object.insert(instance).is_some());
+                    let resources = self.resources(entry.inside)?;
+                    instances.push(self.gather(ObjectInstanceId(entry.id), resources));
                 }
-                Kind::Resource | Kind::MultipleResource => {
-                    let resource = self.resource(&entry)?;
-                    let instance = unnamed.get_or_insert_with(|| Instance::new(0));
-                    let twice = instance.insert(resource).is_some();
-                    self.note_twice(twice);
-                }
+                Kind::Resource | Kind::MultipleResource => unnamed.push(self.resource(&entry)?),
                 Kind::ResourceInstance => {
                     return entry.malformed("a resource instance stands outside of a resource");
                 }
             }
         }
-        let unnamed_instance = unnamed.is_some();
-        if let Some(instance) = unnamed {
+        let unnamed_instance = !unnamed.is_empty();
+        if unnamed_instance {
             self.deviations.insert(Deviation::TlvInstanceMissing);
-            object.insert(instance);
+            instances.push(self.gather(ObjectInstanceId(0), unnamed));
         }
+        let (object, twice) = Object::gather(self.object, instances);
+        self.note_twice(twice);
         let decoded = Decoded::now(Node::Object(object), self.deviations);
         Ok(Decoded {
             unnamed_instance,
@@ -246,42 +242,35 @@ impl Decoder<'_> {
         id: ObjectInstanceId,
         mut entries: Entries<'_>,
     ) -> Result<Instance, DecodeError> {
-        let mut instance = Instance::new(id);
+        let mut resources = Vec::new();
         while let Some(entry) = entries.next()? {
             match entry.kind {
                 Kind::ObjectInstance if entry.id == id.0 => {
                     self.deviations.insert(Deviation::TlvInstanceWrapped);
-                    for resource in self.resources(id, entry.inside)?.into_resources() {
-                        let twice = instance.insert(resource).is_some();
-                        self.note_twice(twice);
-                    }
+                    resources.append(&mut self.resources(entry.inside)?);
                 }
                 Kind::ObjectInstance => self.deviations.insert(Deviation::RecordSkipped),
-                Kind::Resource | Kind::MultipleResource => {
-                    let resource = self.resource(&entry)?;
-                    let twice = instance.insert(resource).is_some();
-                    self.note_twice(twice);
-                }
+                Kind::Resource | Kind::MultipleResource => resources.push(self.resource(&entry)?),
                 Kind::ResourceInstance => {
                     return entry.malformed("a resource instance stands outside of a resource");
                 }
             }
         }
-        Ok(instance)
+        Ok(self.gather(id, resources))
     }
 
-    fn resources(
-        &mut self,
-        id: ObjectInstanceId,
-        mut entries: Entries<'_>,
-    ) -> Result<Instance, DecodeError> {
-        let mut instance = Instance::new(id);
+    fn resources(&mut self, mut entries: Entries<'_>) -> Result<Vec<Resource>, DecodeError> {
+        let mut resources = Vec::new();
         while let Some(entry) = entries.next()? {
-            let resource = self.resource(&entry)?;
-            let twice = instance.insert(resource).is_some();
-            self.note_twice(twice);
+            resources.push(self.resource(&entry)?);
         }
-        Ok(instance)
+        Ok(resources)
+    }
+
+    fn gather(&mut self, id: ObjectInstanceId, resources: Vec<Resource>) -> Instance {
+        let (instance, twice) = Instance::gather(id, resources);
+        self.note_twice(twice);
+        instance
     }
 
     /// The one Resource that the path names; other entries are passed over.
@@ -298,8 +287,11 @@ impl Decoder<'_> {
             match entry.kind {
                 Kind::ObjectInstance if path.instance_id() == Some(ObjectInstanceId(entry.id)) => {
                     self.deviations.insert(Deviation::TlvInstanceWrapped);
-                    let instance = self.resources(ObjectInstanceId(entry.id), entry.inside)?;
-                    found = instance.resource(id).cloned().or(found);
+                    let resources = self.resources(entry.inside)?;
+                    found = resources
+                        .into_iter()
+                        .rfind(|resource| resource.id == id)
+                        .or(found);
                 }
                 Kind::Resource | Kind::MultipleResource if entry.id == id.0 => {
                     let resource = self.resource(&entry)?;

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{LINKS_BYTES_MAX, LINKS_MAX, Link, LinkError, Links};
+use super::{LINKS_BYTES_MAX, LINKS_MAX, Link, LinkError, Links, Param};
 use crate::attribute::Attributes;
 use crate::deviation::{Deviation, Deviations};
 use crate::id::ShortServerId;
@@ -101,6 +101,22 @@ impl Discovered {
         text
     }
 
+    /// The payload of Bootstrap-Discover as 1.0 itself prints it: the version first and without a
+    /// target, which is no link. Some Bootstrap-Servers expect it, others refuse it.
+    pub fn write_with_bare_version(&self) -> String {
+        let mut bare = self.clone();
+        let head = bare
+            .version
+            .take()
+            .map(|version| alloc::format!("lwm2m=\"{version}\""));
+        let links = bare.write("");
+        match head {
+            Some(head) if links.is_empty() => head,
+            Some(head) => alloc::format!("{head},{links}"),
+            None => links,
+        }
+    }
+
     fn read_link(&mut self, link: Link<'_>, root: &str) {
         let Some(target) = link.target.map(str::trim) else {
             // `lwm2m="1.0"` without a target, as 1.0 prints it.
@@ -128,8 +144,8 @@ impl Discovered {
     fn read_version(&mut self, link: Link<'_>) {
         let stated = link
             .params()
-            .find(|(name, _)| *name == "lwm2m")
-            .and_then(|(_, value)| value);
+            .find(|param| param.name == "lwm2m")
+            .and_then(|param| param.value);
         if let Some(Ok(version)) = stated.map(|value| value.parse()) {
             self.version = Some(version);
         }
@@ -138,7 +154,7 @@ impl Discovered {
 
 fn read_params(path: Path, link: Link<'_>, deviations: &mut Deviations) -> DiscoveredLink {
     let mut read = DiscoveredLink::new(path);
-    for (name, value) in link.params() {
+    for Param { name, value, .. } in link.params() {
         let Some(value) = value else { continue };
         match name {
             "dim" => read.dimension = value.parse().ok(),
@@ -233,6 +249,17 @@ mod tests {
                 "{head}"
             );
         }
+    }
+
+    #[test]
+    fn ts_5_2_7_3_the_bare_version_is_written_on_demand() {
+        let text = "lwm2m=\"1.0\",</0/0>;ssid=101,</5>";
+        assert_eq!(parse(text).write_with_bare_version(), text);
+        assert_eq!(
+            parse("lwm2m=\"1.0\"").write_with_bare_version(),
+            "lwm2m=\"1.0\""
+        );
+        assert_eq!(parse("</5>").write_with_bare_version(), "</5>");
     }
 
     #[test]

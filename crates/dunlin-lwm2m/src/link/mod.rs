@@ -7,6 +7,7 @@
 
 mod discovered;
 mod objects;
+mod reading;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -128,14 +129,24 @@ impl<'a> Iterator for Links<'a> {
     }
 }
 
-/// The parameters of one link: name and, if there is `=`, value without its quotes.
+/// The parameters of one link, in their order.
 #[derive(Debug, Clone)]
 pub(crate) struct Params<'a> {
     rest: &'a str,
 }
 
+/// One parameter of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Param<'a> {
+    pub(crate) name: &'a str,
+    /// What follows `=`, without its quotes; `None` without `=`.
+    pub(crate) value: Option<Cow<'a, str>>,
+    /// Whether it stood in quotes.
+    pub(crate) is_quoted: bool,
+}
+
 impl<'a> Iterator for Params<'a> {
-    type Item = (&'a str, Option<Cow<'a, str>>);
+    type Item = Param<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -148,11 +159,16 @@ impl<'a> Iterator for Params<'a> {
             let end = find_unquoted(start, b';');
             self.rest = &start[end..];
             let (name, value) = match start[..end].split_once('=') {
-                Some((name, value)) => (name.trim(), Some(unquote(value.trim()))),
+                Some((name, value)) => (name.trim(), Some(value.trim())),
                 None => (start[..end].trim(), None),
             };
             if !name.is_empty() {
-                return Some((name, value));
+                let is_quoted = value.is_some_and(|value| value.starts_with('"'));
+                return Some(Param {
+                    name,
+                    value: value.map(unquote),
+                    is_quoted,
+                });
             }
         }
     }
@@ -196,12 +212,11 @@ fn unquote(value: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Reads `11542 11543` into `formats`, each once; numbers that are none are passed over.
+/// Reads `11542 11543` into `formats`, each once and [`FORMATS_MAX`] at most; numbers that are none
+/// are passed over.
 fn collect_formats(value: &str, formats: &mut Vec<ContentFormat>) {
-    for word in value.split_whitespace() {
-        if let Some(number) = crate::path::parse_id(word)
-            && !formats.contains(&ContentFormat(number))
-        {
+    for number in value.split_whitespace().filter_map(crate::path::parse_id) {
+        if formats.len() < FORMATS_MAX && !formats.contains(&ContentFormat(number)) {
             formats.push(ContentFormat(number));
         }
     }
@@ -219,7 +234,7 @@ mod tests {
                 link.map(|link| {
                     let params = link
                         .params()
-                        .map(|(name, value)| (name, value.map(Cow::into_owned)))
+                        .map(|param| (param.name, param.value.map(Cow::into_owned)))
                         .collect();
                     (link.target, params)
                 })
