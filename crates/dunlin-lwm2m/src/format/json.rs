@@ -378,6 +378,8 @@ fn rounded(number: f64) -> i64 {
 fn natural(raw: &Raw<'_>) -> Option<Value> {
     Some(match raw {
         Raw::Number(text) => match (build::signed(text), build::unsigned(text)) {
+            // Only a float has a negative zero.
+            (Some(0), _) if text.starts_with('-') => Value::Float(-0.0),
             (Some(integer), _) => Value::Integer(integer),
             (None, Some(unsigned)) => Value::Unsigned(unsigned),
             (None, None) => Value::Float(parse_number(text)?),

@@ -191,6 +191,28 @@ fn ts_annex_c_values_of_json_in_their_members_and_in_others() {
 }
 
 #[test]
+fn what_is_not_defined_is_as_json_has_it() {
+    for (value, expected) in [
+        (r#""v":5"#, Value::Integer(5)),
+        (r#""v":-0"#, Value::Float(-0.0)),
+        (r#""v":18446744073709551615"#, Value::Unsigned(u64::MAX)),
+        (r#""v":5.0"#, Value::Float(5.0)),
+        (r#""bv":true"#, Value::Boolean(true)),
+        (r#""sv":"AQ==""#, text("AQ==")),
+        (r#""ov":"1:0""#, link(1, 0)),
+    ] {
+        let payload = alloc::format!(r#"{{"bn":"/7/0/65535","e":[{{{value}}}]}}"#);
+        let decoded = json(&[7, 0, 65535], &payload).unwrap();
+        assert_eq!(
+            decoded.node,
+            Node::Resource(Resource::single(65535, expected)),
+            "{value}"
+        );
+        assert_eq!(decoded.deviations, Deviations::NONE, "{value}");
+    }
+}
+
+#[test]
 fn one_bad_record_does_not_spoil_the_others() {
     for bad in [
         r#"{"n":"9/9/9/9","v":1}"#,
