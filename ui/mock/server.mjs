@@ -4,7 +4,7 @@
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { definitions, } from './definitions.mjs';
+import { definitions } from './definitions.mjs';
 import { clients, definition, fresh, listen, log, notify, readNode, run, tell, view } from './world.mjs';
 
 const flag = (name, otherwise) => {
@@ -20,7 +20,7 @@ if (flag('clients', '') === '0') clients.length = 0;
 class Problem extends Error {
   constructor(status, code, title, detail, coap) {
     super(title);
-    this.body = { type: `https://dunlin.invalid/errors/${code}`, title, status, code, detail, ...(coap ? { coap } : {}) };
+    this.body = { type: `https://dunlin.invalid/errors/${code}`, title, status, code, detail, remedy: '', ...(coap ? { coap } : {}) };
   }
 }
 const send = (res, status, body, headers = {}) => {
@@ -47,7 +47,8 @@ const findClient = (segment) => {
 
 // ---- operations, as data first so that they can wait in a queue ----
 
-const words = (request) => ({ id: request.id, endpoint: request.endpoint, operation: request.operation, path: request.path, state: request.state, created_at: request.created_at, expires_at: request.expires_at, ended_at: request.ended_at ?? null, outcome: request.outcome ?? null });
+const names = { read: 'Read', write: 'Write', execute: 'Execute', create: 'Create', delete: 'Delete', discover: 'Discover', write_attributes: 'Write-Attributes', observe: 'Observe', cancel_observation: 'Cancel Observation' };
+const words = (request) => ({ id: request.id, endpoint: request.endpoint, operation: names[request.operation], path: request.path, state: request.state, created_at: request.created_at, expires_at: request.expires_at, ended_at: request.ended_at ?? null, outcome: request.outcome ?? null });
 
 function perform(c, operation, path, body) {
   const [o, i, r] = path;
@@ -83,18 +84,18 @@ function perform(c, operation, path, body) {
       if (instances[id]) throw new Problem(400, 'client_bad_request', 'The Client calls the request bad', `/${o}/${id} exists already.`, '4.00');
       instances[id] = Object.fromEntries((body.resources ?? []).map((x) => [x.id, x.values ?? x.value]));
       c.updated_at = Date.now();
-      tell('updated', { endpoint: c.endpoint, changed: ['objects'], objects: view(c).objects });
+      tell('updated', { endpoint: c.endpoint, changes: { objects: view(c).objects } });
       return { status: 201, coap: '2.01', body: { path: `/${o}/${id}` } };
     }
     case 'delete':
       if (o <= 3) throw notAllowed('Delete');
       if (!c.tree[o]?.[i]) throw missing();
       delete c.tree[o][i];
-      tell('updated', { endpoint: c.endpoint, changed: ['objects'], objects: view(c).objects });
+      tell('updated', { endpoint: c.endpoint, changes: { objects: view(c).objects } });
       return { status: 204, coap: '2.02' };
     case 'discover': {
       const links = [];
-      const attributes = (p) => c.attributes[p] ?? {};
+      const attributes = (p) => c.links[p] ?? {};
       const walk = (p) => links.push({ path: `/${p}`, attributes: attributes(p) });
       if (r !== undefined) walk(`${o}/${i}/${r}`);
       else if (i !== undefined) {
@@ -107,8 +108,7 @@ function perform(c, operation, path, body) {
       return { status: 200, coap: '2.05', body: { path: `/${path.join('/')}`, links } };
     }
     case 'write_attributes':
-      c.attributes[path.join('/')] = { ...c.attributes[path.join('/')], ...body };
-      for (const [k, v] of Object.entries(c.attributes[path.join('/')])) if (v === '') delete c.attributes[path.join('/')][k];
+      c.links[path.join('/')] = { ...c.links[path.join('/')], ...Object.fromEntries(Object.entries(body).map(([k, v]) => [k, v === '' ? undefined : Number(v)])) };
       return { status: 204, coap: '2.04' };
     case 'observe': {
       const node = readNode(c, path);
@@ -127,10 +127,10 @@ function end(c, request) {
   request.ended_at = new Date().toISOString();
   try {
     const done = perform(c, request.operation, request.parts, request.body);
-    Object.assign(request, { state: 'completed', outcome: { coap: done.coap, ...(done.body?.node ? { node: done.body.node } : {}) } });
+    Object.assign(request, { state: 'completed', outcome: { coap: done.coap, ...(done.body?.node && { node: done.body.node }), ...(done.body?.links && { links: done.body.links }), problem: null } });
   } catch (problem) {
     if (!problem.body) throw problem;
-    Object.assign(request, { state: 'failed', outcome: problem.body });
+    Object.assign(request, { state: 'failed', outcome: { coap: problem.body.coap ?? null, problem: problem.body } });
   }
   tell('completed', { endpoint: c.endpoint, path: request.path, request: words(request) });
 }
@@ -188,21 +188,21 @@ async function api(req, res, url) {
 
   if (parts[0] === 'events') return events(req, res, query);
   if (parts[0] === 'objects') {
-    if (parts.length === 1) return send(res, 200, { objects: definitions.map(({ resources, ...rest }) => rest) });
+    if (parts.length === 1) return send(res, 200, { objects: definitions.map(({ id, version, name, multiple, mandatory }) => ({ id, version, name, multiple, mandatory })) });
     const d = definition(Number(parts[1]));
     if (!d) throw new Problem(404, 'object_unknown', 'No such definition', `Object ${parts[1]} has no definition here.`);
     return send(res, 200, d);
   }
   if (parts[0] === 'requests') {
     const all = clients.flatMap((c) => c.requests.map((r) => [c, r]));
-    if (!parts[1]) return send(res, 200, { requests: all.map(([, r]) => words(r)), next: null });
+    if (!parts[1]) return send(res, 200, { requests: all.map(([, r]) => words(r)) });
     const found = all.find(([, r]) => r.id === parts[1]);
     if (!found) throw new Problem(404, 'request_unknown', 'No such request');
     if (req.method !== 'DELETE') return send(res, 200, words(found[1]));
     if (found[1].state !== 'queued') throw new Problem(409, 'request_not_waiting', 'The request waits no longer', `Its state is ${found[1].state}.`);
     Object.assign(found[1], { state: 'cancelled', ended_at: new Date().toISOString() });
     tell('completed', { endpoint: found[0].endpoint, path: found[1].path, request: words(found[1]) });
-    return send(res, 204);
+    return send(res, 200, words(found[1]));
   }
   if (parts[0] !== 'clients') throw new Problem(404, 'not_found', 'Nothing here');
   if (parts.length === 1) {
@@ -217,10 +217,10 @@ async function api(req, res, url) {
   if (!rest.length) {
     if (req.method === 'GET') return send(res, 200, view(c));
     clients.splice(clients.indexOf(c), 1);
-    tell('deregistered', { endpoint: c.endpoint, reason: 'forgotten by the operator' });
+    tell('deregistered', { endpoint: c.endpoint, registration_id: c.registration_id, forgotten: true });
     return send(res, 204);
   }
-  if (rest[0] === 'observations') return send(res, 200, { observations: c.observed.map((p) => ({ path: `/${p}`, ...(c.lastValues[p] ?? { at: null, node: null }) })) });
+  if (rest[0] === 'observations') return send(res, 200, { observations: c.observed.map((p) => ({ path: `/${p}`, since: new Date(c.registered_at).toISOString(), notifications: c.notifications?.[p] ?? 0, last: c.lastValues[p] ? { path: `/${p}`, ...c.lastValues[p] } : null })) });
   if (rest[0] === 'requests') return send(res, 200, { requests: c.requests.map(words) });
 
   const action = Number.isNaN(Number(rest.at(-1))) ? rest.pop() : null;

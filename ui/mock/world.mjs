@@ -44,9 +44,10 @@ export const clients = [
   {
     endpoint: 'lamp-corridor', address: '[::1]:50213', security: 'psk', identity: 'lamp-corridor', lifetime_s: 86400, binding: 'U', version: '1.1',
     deviations: [
-      { code: 'lifetime_missing', detail: 'The Register carried no lifetime; 86400 s was taken (TS 1.0, 5.3.1).' },
-      { code: 'unknown_parameter', detail: 'The Register carried "hw=3", which the standard does not know.' },
+      { code: 'lifetime_missing', sentence: 'The Register carried no lifetime; 86400 s was taken (TS 1.0, 5.3.1).' },
+      { code: 'parameter_unknown', sentence: 'The Register carried "hw=3", which the standard does not know.' },
     ],
+    attributes: { hw: '3' },
     tree: {
       1: { 0: server(86400, 'U') },
       3: { 0: device('Lumen & Söhne', 'LC-40', '771-223-04', { 6: { 0: 6 }, 7: { 0: 230000 }, 9: undefined }) },
@@ -88,7 +89,7 @@ for (const c of clients) {
   c.registered_at = start - 3.2e6;
   c.updated_at = c.overdue ? start - 2.1e6 : start - 40e3;
   c.presence = c.overdue ? 'overdue' : 'awake';
-  c.attributes = {};
+  c.links = {};
   c.requests = [];
   c.lastValues = {};
   c.lastAt = c.updated_at;
@@ -102,7 +103,7 @@ export function view(c) {
     endpoint: c.endpoint, registration_id: c.registration_id, registered_at: iso(c.registered_at), updated_at: iso(c.updated_at), expires_at: iso(expires),
     last_contact_at: iso(Math.max(c.updated_at, c.lastAt)), lifetime_s: c.lifetime_s, version: c.version, binding: c.binding, queue: !!c.queue,
     sms_number: c.sms_number ?? null, address: c.address, bearer: 'udp', security: c.security, identity: c.identity, root: c.root ?? '/', objects, presence: c.presence,
-    ...(c.presence === 'asleep' ? { next_contact_at: iso(c.turn) } : {}), deviations: c.deviations ?? [],
+    ...(c.presence === 'asleep' ? { next_contact_at: iso(c.turn) } : {}), deviations: c.deviations ?? [], attributes: c.attributes ?? {},
   };
 }
 
@@ -138,7 +139,8 @@ export function notify(c, path) {
   if (!node) return;
   c.lastAt = Date.now();
   c.lastValues[path] = { at: iso(Date.now()), node };
-  tell('notified', { endpoint: c.endpoint, path: `/${path}`, node });
+  c.notifications = { ...c.notifications, [path]: (c.notifications?.[path] ?? 0) + 1 };
+  tell('notified', { endpoint: c.endpoint, path: `/${path}`, measured_at: iso(Date.now()), node });
 }
 
 /** One turn of the world: values drift, Clients refresh, the sleeper wakes and sleeps. */
@@ -154,7 +156,7 @@ function turn(settle) {
         c.presence = c.presence === 'awake' ? 'asleep' : 'awake';
         c.turn = now + (c.presence === 'awake' ? c.awake_s : c.asleep_s) * 1000;
         if (c.presence === 'awake') c.updated_at = now;
-        tell(c.presence, { endpoint: c.endpoint, ...(c.presence === 'asleep' ? { next_contact_at: iso(c.turn) } : {}) }, true);
+        tell(c.presence, { endpoint: c.endpoint }, true);
         if (c.presence === 'awake') settle(c);
       }
       if (c.presence === 'asleep') continue;
@@ -172,13 +174,16 @@ function turn(settle) {
       if (r === 5700 ? turns % (c.queue ? 3 : 2) === 0 : turns % 40 === 0) notify(c, path);
     }
   }
-  if (turns % 45 === 20) tell('refused', { endpoint: 'stranger-9', address: '203.0.113.9:4711', code: 'nosec_not_allowed', coap: '4.03', detail: 'Register without security from an address that is not loopback.' });
+  if (turns % 45 === 20) tell('refused', { endpoint: 'stranger-9', address: '203.0.113.9:4711', reason: 'NoSec is taken from loopback only.', remedy: 'dunlin serve --nosec any' });
   if (turns % 60 === 10) {
     const c = clients[4];
-    tell('updated', { endpoint: c.endpoint, changed: ['lifetime'], lifetime_s: c.lifetime_s });
+    tell('updated', { endpoint: c.endpoint, registration_id: c.registration_id, changes: { lifetime_s: c.lifetime_s } });
   }
 }
 export function run(settle, every) {
-  for (const c of clients) tell('registered', { endpoint: c.endpoint, client: view(c) });
+  for (const c of clients) {
+    const { registration_id, lifetime_s, version, binding, address, security, objects } = view(c);
+    tell('registered', { endpoint: c.endpoint, registration_id, replaced: null, lifetime_s, version, binding, address, security, objects });
+  }
   return setInterval(turn, every, settle);
 }

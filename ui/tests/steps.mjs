@@ -9,6 +9,8 @@ const all = async (t) => (await api(t, 'clients')).clients;
 const encode = (name) => (name.includes('/') ? '~' + Buffer.from(name).toString('base64url') : encodeURIComponent(name));
 const awakeWith = async (t, object, more = () => true) => (await all(t)).find((c) => c.presence === 'awake' && !c.queue && c.objects[object] && more(c));
 const open = async ({ page, base }, hash) => {
+  // A change of the hash alone would not load the page anew.
+  await page.goto('about:blank');
   await page.goto(`${base}/${hash}`);
   await page.waitForSelector('main h1');
 };
@@ -19,7 +21,8 @@ const press = async ({ page, narrow }, path, label) => {
   if (narrow) {
     const toggle = at.locator('.toggle');
     if ((await toggle.getAttribute('aria-expanded')) !== 'true') await toggle.click();
-    await at.locator('.narrow').getByRole('button', { name: new RegExp(`^${label}`) }).click();
+    // Writing and executing are forms there, open already.
+    if (label !== 'Write' && label !== 'Execute') await at.locator('.narrow').getByRole('button', { name: new RegExp(`^${label}`) }).click();
   } else {
     await at.locator('.actions').getByRole('button', { name: new RegExp(`^${label}`) }).click();
   }
@@ -269,6 +272,20 @@ export const steps = {
     await t.page.getByRole('button', { name: /new\)/ }).waitFor({ timeout: 30000 });
     t.assert.equal(await list.locator('li').count(), count, 'a paused feed stands still');
     await t.shot('events-paused');
+  },
+
+  'the log gives back what was before': async (t) => {
+    await open(t, '#/events');
+    await t.page.getByRole('button', { name: 'registered', exact: true }).click();
+    await t.page.getByRole('button', { name: 'Earlier events from the log' }).click();
+    await t.page.getByLabel('Events, newest first').locator('li[data-type="registered"]').nth(4).waitFor();
+    const c = await awakeWith(t, 3303, (x) => x.endpoint !== 'haus 7/heizung');
+    await open(t, `#/clients/${encode(c.endpoint)}/3303/0/5700`);
+    const r = row(t.page, '/3303/0/5700');
+    await r.getByRole('button', { name: 'Earlier values' }).click();
+    await t.page.waitForFunction(() => Number(document.querySelector('figcaption')?.textContent.match(/(\d+) values/)?.[1]) > 5);
+    await t.page.waitForTimeout(400);
+    await t.shot('history');
   },
 
   'a lost connection is told, and resumed without a gap': async (t) => {

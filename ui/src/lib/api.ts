@@ -2,7 +2,7 @@
 import { clock } from './clock.svelte';
 import { encodeEndpoint, split } from './paths';
 import { session } from './session.svelte';
-import type { Client, Link, ObjectDefinition, Reading, Request, Written } from './types';
+import type { Client, Link, ObjectDefinition, Observation, Reading, Request, Written } from './types';
 
 /** Where the API is, beside wherever this page was served: also behind a proxy that adds a prefix. */
 export const apiBase = new URL('api/v1/', document.baseURI).href;
@@ -15,6 +15,7 @@ export class Problem extends Error {
     readonly title: string,
     readonly detail: string = '',
     readonly coap: string = '',
+    readonly remedy: string = '',
   ) {
     super(title);
   }
@@ -77,6 +78,7 @@ function problemOf(response: Response, data: unknown, text: string): Problem {
     word('title') || response.statusText || `HTTP ${response.status}`,
     word('detail') || (data === null ? text.slice(0, 200) : ''),
     word('coap') || (response.headers.get('dunlin-coap') ?? ''),
+    word('remedy'),
   );
 }
 
@@ -101,38 +103,19 @@ export const execute = (endpoint: string, path: string, args: string) =>
 export const create = (endpoint: string, object: number, body: Written) =>
   ask<{ path?: string } | null>('POST', at(endpoint, `/${object}`), {}, body);
 export const remove = (endpoint: string, path: string) => ask<null>('DELETE', at(endpoint, path));
-export const discover = (endpoint: string, path: string) => ask<unknown>('GET', `${at(endpoint, path)}/discover`);
+export const discover = (endpoint: string, path: string) => ask<{ path: string; links: Link[] }>('GET', `${at(endpoint, path)}/discover`);
 export const writeAttributes = (endpoint: string, path: string, attributes: Record<string, string>) =>
   ask<null>('PUT', `${at(endpoint, path)}/attributes`, attributes);
 export const observe = (endpoint: string, path: string) => ask<Reading | null>('POST', `${at(endpoint, path)}/observe`);
 export const cancelObservation = (endpoint: string, path: string) => ask<null>('DELETE', `${at(endpoint, path)}/observe`);
-export const observations = (endpoint: string) => ask<unknown>('GET', `${client(endpoint)}/observations`);
+export const observations = (endpoint: string) => ask<{ observations: Observation[] }>('GET', `${client(endpoint)}/observations`);
 
-export const clientRequests = (endpoint: string) => ask<unknown>('GET', `${client(endpoint)}/requests`);
-export const allRequests = () => ask<unknown>('GET', 'requests');
+export const clientRequests = (endpoint: string) => ask<{ requests: Request[] }>('GET', `${client(endpoint)}/requests`);
+export const allRequests = () => ask<{ requests: Request[] }>('GET', 'requests', { limit: REQUESTS_MAX });
+/** The most that the server lists at once. */
+export const REQUESTS_MAX = 1000;
 export const oneRequest = (id: string) => ask<Request>('GET', `requests/${encodeURIComponent(id)}`);
-export const cancelRequest = (id: string) => ask<null>('DELETE', `requests/${encodeURIComponent(id)}`);
+export const cancelRequest = (id: string) => ask<Request>('DELETE', `requests/${encodeURIComponent(id)}`);
 
-export const objectList = () => ask<unknown>('GET', 'objects');
+export const objectList = () => ask<{ objects: ObjectDefinition[] }>('GET', 'objects');
 export const objectDefinition = (id: number, version: string) => ask<ObjectDefinition>('GET', `objects/${id}/${encodeURIComponent(version)}`);
-
-/** A list that may come bare or under one of these names. */
-export function listOf<T>(data: unknown, ...names: string[]): T[] {
-  if (Array.isArray(data)) return data as T[];
-  for (const name of names) {
-    const inner = (data as Record<string, unknown> | null)?.[name];
-    if (Array.isArray(inner)) return inner as T[];
-  }
-  return [];
-}
-
-/** The links of a Discover, whichever way the attributes are laid out. */
-export function linksOf(data: unknown): Link[] {
-  return listOf<Record<string, unknown>>(data, 'links').map((link) => {
-    const { path, href, target, uri, attributes, ...rest } = link;
-    return {
-      path: String(path ?? href ?? target ?? uri ?? ''),
-      attributes: (attributes as Record<string, unknown> | undefined) ?? rest,
-    };
-  });
-}

@@ -28,7 +28,6 @@ class ClientList {
 
   /** Follows the list until the returned function is called. */
   follow(): () => void {
-    void this.load();
     const unlisten = stream.listen((batch) => {
       for (const { type, at, data } of batch) {
         if (!data.endpoint) continue;
@@ -36,7 +35,6 @@ class ClientList {
         const row = this.rows.find((c) => c.endpoint === data.endpoint);
         if (row && (type === 'awake' || type === 'asleep')) {
           row.presence = type as Presence;
-          row.next_contact_at = (data['next_contact_at'] as string | undefined) ?? null;
         }
         if (changesList.has(type)) this.#soon();
       }

@@ -1,6 +1,6 @@
 // Object definitions: names for the tree at once, the resources of an object when it is looked at.
 import { SvelteMap } from 'svelte/reactivity';
-import { listOf, objectDefinition, objectList } from './api';
+import { objectDefinition, objectList } from './api';
 import type { ObjectDefinition, ResourceDefinition } from './types';
 
 class Definitions {
@@ -13,10 +13,7 @@ class Definitions {
   async load() {
     try {
       const { data } = await objectList();
-      for (const d of listOf<ObjectDefinition>(data, 'objects', 'definitions')) {
-        if (!this.names.has(d.id)) this.names.set(d.id, d.name);
-        if (d.resources?.length) this.#whole.set(`${d.id}/${d.version}`, d);
-      }
+      for (const d of data.objects) if (!this.names.has(d.id)) this.names.set(d.id, d.name);
     } catch {
       // Without names the tree still shows numbers; the banner tells of the lost server.
     }

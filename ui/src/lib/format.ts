@@ -1,5 +1,5 @@
 // Values, times and names in the words a person reads.
-import type { Deviation, Request, ResourceNode, ResourceType, Scalar } from './types';
+import type { Request, ResourceNode, ResourceType, Scalar } from './types';
 
 const thin = '\u202f';
 
@@ -11,8 +11,8 @@ export function duration(ms: number): string {
   if (min < 10) return `${min}${thin}min ${String(s % 60).padStart(2, '0')}${thin}s`;
   if (min < 60) return `${min}${thin}min`;
   const h = Math.floor(min / 60);
-  if (h < 24) return `${h}${thin}h ${String(min % 60).padStart(2, '0')}${thin}min`;
-  return `${Math.floor(h / 24)}${thin}d ${h % 24}${thin}h`;
+  if (h < 24) return `${h}${thin}h` + (min % 60 ? ` ${String(min % 60).padStart(2, '0')}${thin}min` : '');
+  return `${Math.floor(h / 24)}${thin}d` + (h % 24 ? ` ${h % 24}${thin}h` : '');
 }
 
 /** `4 s ago`, with `now` for what has just happened. */
@@ -112,6 +112,19 @@ export function valueText(node: ResourceNode): string {
   return node.value === '' ? '(empty)' : scalarText(node.value, node.type);
 }
 
+export const typeText: Record<ResourceType, string> = {
+  string: 'string',
+  integer: 'integer',
+  float: 'float',
+  boolean: 'boolean',
+  opaque: 'opaque',
+  time: 'time',
+  objlnk: 'object link',
+  unsigned: 'unsigned integer',
+  corelnk: 'CoRE link',
+  none: 'no value',
+};
+
 export const securityText: Record<string, string> = { nosec: 'NoSec', psk: 'PSK', rpk: 'raw public key', x509: 'X.509' };
 
 const operationWords: Record<string, string> = {
@@ -129,7 +142,6 @@ const operationWords: Record<string, string> = {
   attributes: 'Write-Attributes',
   observe: 'Observe',
   cancel_observation: 'Cancel observation',
-  cancel: 'Cancel observation',
 };
 export const operationText = (operation: string) => operationWords[operation.toLowerCase().replace(/[- ]/g, '_')] ?? sentence(operation);
 
@@ -138,13 +150,13 @@ export function requestText(request: Request): string {
   const code = outcome?.coap ? ` (${outcome.coap})` : '';
   switch (state) {
     case 'queued':
-      return 'waits until the Client wakes';
+      return 'waits until the Client can be reached';
     case 'sent':
       return 'sent, no answer yet';
     case 'completed':
       return `done${code}`;
     case 'failed':
-      return `failed${code}: ${outcome?.detail || outcome?.title || outcome?.reason || outcome?.code || 'no reason given'}`;
+      return `failed${code}: ${outcome?.problem?.detail || outcome?.problem?.title || 'no reason given'}`;
     case 'cancelled':
       return 'cancelled before it was sent';
     case 'expired':
@@ -157,11 +169,5 @@ export function requestText(request: Request): string {
 }
 
 export const sentence = (word: string) => (word ? word[0]!.toUpperCase() + word.slice(1).replaceAll('_', ' ') : '');
-
-export function deviationText(deviation: Deviation): { code: string; text: string } {
-  if (typeof deviation === 'string') return { code: '', text: deviation };
-  const code = deviation.code ?? deviation.kind ?? '';
-  return { code, text: deviation.detail ?? deviation.title ?? sentence(code) };
-}
 
 export const plural = (n: number, one: string, many = one + 's') => `${n.toLocaleString('en').replaceAll(',', thin)} ${n === 1 ? one : many}`;

@@ -1,6 +1,6 @@
 // What was asked of Clients and is not answered yet, and how it ended. Fed by answers (202), lists and `completed` events.
 import { SvelteMap } from 'svelte/reactivity';
-import { allRequests, clientRequests, listClients, listOf, oneRequest, Problem } from './api';
+import { allRequests, clientRequests, oneRequest, Problem, REQUESTS_MAX } from './api';
 import { stream } from './stream.svelte';
 import type { Request } from './types';
 
@@ -8,22 +8,15 @@ export const isOpen = (request: Request) => request.state === 'queued' || reques
 
 /** Ended requests kept for reading; the server keeps them longer. */
 const ENDED_MAX = 300;
-/** Clients asked one by one where the server has no list of all requests. */
-const CLIENTS_ASKED_MAX = 100;
 
 class Requests {
   byId = new SvelteMap<string, Request>();
   problem = $state<Problem | null>(null);
-  loaded = $state(false);
 
   constructor() {
     stream.listen((batch) => {
       for (const { type, data } of batch) {
-        if (type !== 'completed') continue;
-        const request = data.request as Request | string | undefined;
-        const id = typeof request === 'string' ? request : (request?.id ?? (data['request_id'] as string | undefined));
-        if (typeof request === 'object' && request.state) this.take(request);
-        else if (id && this.byId.has(id)) void this.refresh(id);
+        if (type === 'completed' && data.request) this.take(data.request);
       }
     });
   }
@@ -41,44 +34,32 @@ class Requests {
 
   async refresh(id: string) {
     try {
-      const { data } = await oneRequest(id);
-      this.take((data as unknown as { request?: Request }).request ?? data);
-    } catch {
-      // The list says it again soon.
+      this.take((await oneRequest(id)).data);
+    } catch (thrown) {
+      // The server keeps ended requests for a while only.
+      if (Problem.from(thrown).status === 404) this.byId.delete(id);
     }
   }
 
   async loadClient(endpoint: string) {
     const { data } = await clientRequests(endpoint);
-    this.#takeAll(listOf<Request>(data, 'requests'), (r) => r.endpoint === endpoint);
+    this.#takeAll(data.requests, (r) => r.endpoint === endpoint);
   }
 
   async loadAll() {
     try {
-      this.#takeAll(await this.#everywhere(), () => true);
+      this.#takeAll((await allRequests()).data.requests, () => true);
       this.problem = null;
-      this.loaded = true;
     } catch (thrown) {
       this.problem = Problem.from(thrown);
     }
-  }
-
-  async #everywhere(): Promise<Request[]> {
-    try {
-      return listOf<Request>((await allRequests()).data, 'requests');
-    } catch (thrown) {
-      const status = Problem.from(thrown).status;
-      if (status !== 404 && status !== 405) throw thrown;
-    }
-    const { clients } = (await listClients('', null, CLIENTS_ASKED_MAX, true)).data;
-    const lists = await Promise.all(clients.map((c) => clientRequests(c.endpoint).then(({ data }) => listOf<Request>(data, 'requests'))));
-    return lists.flat();
   }
 
   /** The list is the truth: what it no longer names and we believed open is asked for once more. */
   #takeAll(list: Request[], covers: (request: Request) => boolean) {
     const listed = new Set(list.map((r) => r.id));
     for (const request of list) this.take(request);
+    if (list.length >= REQUESTS_MAX) return;
     for (const [id, request] of this.byId) if (isOpen(request) && covers(request) && !listed.has(id)) void this.refresh(id);
   }
 

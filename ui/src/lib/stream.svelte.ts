@@ -26,6 +26,13 @@ const RETRY_MAX_MS = 15000;
 const SILENCE_MAX_MS = 60000;
 /** A tab in the background keeps its stream for this long (browsers allow six connections to one host). */
 const HIDDEN_MAX_MS = 60000;
+/** Further behind than this with a full batch, the page cannot follow and goes on with what is new. */
+const BEHIND_MAX_MS = 20000;
+const BEHIND_BATCH = 1000;
+/** The log has been read to its end when nothing comes for this long. */
+const REPLAY_IDLE_MS = 900;
+/** Events taken from the log on demand: enough for a chart and a feed, bounded for a busy fleet. */
+const REPLAY_MAX = 20000;
 const sessionKey = 'dunlin.feed-start';
 
 type Listener = (batch: FeedEvent[]) => void;
@@ -36,6 +43,8 @@ class Stream {
   retryAt = $state(0);
   /** What the last reconnection brought, until read. */
   note = $state('');
+  /** Counts connections made; what may have changed meanwhile is asked for anew. */
+  connections = $state(0);
   /** Oldest first. */
   events = $state.raw<FeedEvent[]>([]);
 
@@ -99,30 +108,16 @@ class Stream {
     }
     clock.adjust(response.headers.get('date'));
     this.#welcome();
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let silence: ReturnType<typeof setTimeout> | undefined;
-    let rest = '';
-    try {
-      for (;;) {
-        silence = setTimeout(() => abort.abort(), SILENCE_MAX_MS);
-        const { value, done } = await reader.read();
-        clearTimeout(silence);
-        if (done) return;
-        const blocks = (rest + value.replaceAll('\r', '')).split('\n\n');
-        rest = blocks.pop() ?? '';
-        for (const block of blocks) this.#take(block);
-      }
-    } finally {
-      clearTimeout(silence);
-    }
+    await eachEvent(response.body, abort, SILENCE_MAX_MS, (event) => this.#take(event));
   }
 
   #welcome() {
-    this.#resumedAt = this.lostAt ? clock.read() : 0;
+    this.#resumedAt = clock.read();
     this.#caughtUp = 0;
     this.#gap = false;
     this.#pause = RETRY_FIRST_MS;
     this.status = 'live';
+    this.connections++;
     if (!this.lostAt) return;
     const away = clock.read() - this.lostAt;
     this.lostAt = 0;
@@ -134,41 +129,48 @@ class Stream {
     }, 1200);
   }
 
-  #take(block: string) {
-    let id: string | null = null;
-    let type = 'message';
-    const data: string[] = [];
-    for (const line of block.split('\n')) {
-      const colon = line.indexOf(':');
-      if (colon === 0 || line === '') continue;
-      const field = colon < 0 ? line : line.slice(0, colon);
-      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
-      if (field === 'id') id = value;
-      else if (field === 'event') type = value;
-      else if (field === 'data') data.push(value);
+  #take(told: Told) {
+    const event = { key: ++this.#key, type: told.type, at: told.at, data: told.data };
+    if (told.id) {
+      this.#lastId = told.id;
+      this.#marks.push({ key: event.key, id: told.id });
     }
-    if (!data.length) return;
-    let parsed: EventData;
-    try {
-      parsed = JSON.parse(data.join('\n')) as EventData;
-    } catch {
-      return;
-    }
-    const at = parsed.at ? Date.parse(parsed.at) : clock.read();
-    const event = { key: ++this.#key, type, at, data: parsed };
-    if (id) {
-      this.#lastId = id;
-      this.#marks.push({ key: event.key, id });
-    }
-    if (type === 'gap') this.#gap = true;
-    if (this.#resumedAt && at < this.#resumedAt) this.#caughtUp++;
+    if (told.type === 'gap') this.#gap = true;
+    if (this.#resumedAt && told.at < this.#resumedAt) this.#caughtUp++;
     this.#pending.push(event);
+  }
+
+  /** Puts before the feed what the log keeps from before it. */
+  async loadEarlier(filter: { endpoint?: string; types?: string }) {
+    const seen = new Set(this.#marks.map((mark) => mark.id));
+    const earlier: FeedEvent[] = [];
+    await replay(filter, (told) => {
+      if (told.id && seen.has(told.id)) return false;
+      earlier.push({ key: 0, type: told.type, at: told.at, data: told.data });
+      return true;
+    });
+    const room = FEED_MAX - this.events.length;
+    const kept = room > 0 ? earlier.slice(-room) : [];
+    // Keys fall below those of the feed, so that they stay in order.
+    const first = (this.events[0]?.key ?? 1) - kept.length;
+    this.events = [...kept.map((event, i) => ({ ...event, key: first + i })), ...this.events];
+    return kept.length;
+  }
+
+  /** More happens than a page can show: it says so and goes on with what is new. */
+  #skip() {
+    this.#lastId = null;
+    this.#marks = [];
+    this.#pending.push({ key: ++this.#key, type: 'skipped', at: clock.read(), data: {} });
+    this.connect();
   }
 
   #flush() {
     if (!this.#pending.length) return;
     const batch = this.#pending;
     this.#pending = [];
+    const caughtUp = !this.#resumedAt || clock.read() - this.#resumedAt > BEHIND_MAX_MS;
+    if (this.status === 'live' && caughtUp && batch.length > BEHIND_BATCH && batch.at(-1)!.at < clock.read() - BEHIND_MAX_MS) this.#skip();
     this.events = [...this.events, ...batch].slice(-FEED_MAX);
     // A reload of the page starts where the feed starts now, so that feed and charts come back.
     const oldest = this.events[0]?.key ?? 0;
@@ -190,3 +192,78 @@ class Stream {
 }
 
 export const stream = new Stream();
+
+/** One event as it came. */
+interface Told {
+  id: string | null;
+  type: string;
+  at: number;
+  data: EventData;
+}
+
+/** Reads server-sent events until the stream ends, is aborted, stays silent for too long, or `take` answers false. */
+async function eachEvent(body: ReadableStream<Uint8Array>, abort: AbortController, silence: number, take: (told: Told) => boolean | void) {
+  const reader = body.pipeThrough(new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>).getReader();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let rest = '';
+  try {
+    for (;;) {
+      timer = setTimeout(() => abort.abort(), silence);
+      const { value, done } = await reader.read();
+      clearTimeout(timer);
+      if (done) return;
+      const blocks = (rest + value.replaceAll('\r', '')).split('\n\n');
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const told = parse(block);
+        if (told && take(told) === false) return abort.abort();
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function parse(block: string): Told | null {
+  let id: string | null = null;
+  let type = 'message';
+  const lines: string[] = [];
+  for (const line of block.split('\n')) {
+    const colon = line.indexOf(':');
+    if (colon === 0 || line === '') continue;
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+    if (field === 'id') id = value;
+    else if (field === 'event') type = value;
+    else if (field === 'data') lines.push(value);
+  }
+  if (!lines.length) return null;
+  try {
+    const data = JSON.parse(lines.join('\n')) as EventData;
+    return { id, type, at: data.at ? Date.parse(data.at) : clock.read(), data };
+  } catch {
+    return null;
+  }
+}
+
+/** Reads the log from its beginning, up to now or until `take` answers false, on a connection of its own. */
+export async function replay(filter: { endpoint?: string; types?: string }, take: (told: Told) => boolean | void) {
+  const abort = new AbortController();
+  const url = new URL('events', apiBase);
+  url.searchParams.set('after', 'start');
+  for (const [name, value] of Object.entries(filter)) if (value) url.searchParams.set(name, value);
+  const headers: Record<string, string> = { accept: 'text/event-stream' };
+  if (session.token) headers['authorization'] = `Bearer ${session.token}`;
+  const began = clock.read();
+  let count = 0;
+  try {
+    const response = await fetch(url, { headers, signal: abort.signal, cache: 'no-store' });
+    if (!response.ok || !response.body) return;
+    await eachEvent(response.body, abort, REPLAY_IDLE_MS, (told) => {
+      if (told.at > began || ++count > REPLAY_MAX) return false;
+      return take(told);
+    });
+  } catch {
+    // Aborted when nothing more came; or the connection is gone, which the banner tells.
+  }
+}

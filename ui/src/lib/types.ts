@@ -4,7 +4,7 @@ export type Presence = 'awake' | 'asleep' | 'overdue';
 
 export interface Client {
   endpoint: string;
-  registration_id: string;
+  registration_id: string | null;
   registered_at: string;
   updated_at: string;
   expires_at: string;
@@ -24,10 +24,15 @@ export interface Client {
   objects: Record<string, { version: string; instances: number[] }>;
   presence: Presence;
   deviations?: Deviation[] | null;
+  /** Parameters of the Register that LwM2M does not define. */
+  attributes?: Record<string, string> | null;
 }
 
-/** Something the Server tolerated in this Client's messages; a sentence, or a code with one. */
-export type Deviation = string | { code?: string; kind?: string; detail?: string; title?: string };
+/** Something the Server tolerated in this Client's messages. */
+export interface Deviation {
+  code: string;
+  sentence: string;
+}
 
 export type ResourceType =
   | 'string'
@@ -72,6 +77,14 @@ export interface Reading {
   node: Node;
 }
 
+/** What is observed, since when, and what it last said. */
+export interface Observation {
+  path: string;
+  since: string | null;
+  notifications: number;
+  last: Reading | null;
+}
+
 /** A Node to be written: nothing in it that the definition says already. */
 export interface Written {
   id?: number;
@@ -114,13 +127,13 @@ export interface Request {
   ended_at?: string | null;
   outcome?: Outcome | null;
 }
+/** How a request ended: the Client's answer, or why there is none. */
 export interface Outcome {
-  coap?: string;
+  coap: string | null;
   node?: Node;
-  code?: string;
-  title?: string;
-  detail?: string;
-  reason?: string;
+  links?: Link[];
+  created?: string;
+  problem: { code: string; title: string; detail: string; remedy?: string; coap?: string } | null;
 }
 
 export interface Link {
@@ -149,6 +162,8 @@ export interface EventData {
   at?: string;
   path?: string;
   node?: Node;
+  measured_at?: string;
+  readings?: Reading[];
   request?: Request;
   [more: string]: unknown;
 }

@@ -1,7 +1,7 @@
 // What is known of each Client's resources, from whichever side it came, and its history as far as we saw it.
-import { SvelteMap } from 'svelte/reactivity';
+import { SvelteMap, SvelteSet } from 'svelte/reactivity';
 import { rooted } from './paths';
-import { stream, type FeedEvent } from './stream.svelte';
+import { replay, stream, type FeedEvent } from './stream.svelte';
 import type { Node, ResourceNode } from './types';
 
 export type How = 'read' | 'notified' | 'cached' | 'written';
@@ -21,10 +21,12 @@ export class Series {
 
   add(at: number, value: number) {
     const s = at / 1000;
-    const last = this.seconds.at(-1) ?? -Infinity;
-    if (s <= last) return;
-    this.seconds.push(s);
-    this.values.push(value);
+    // Mostly the newest; what the log tells of the past after a reload finds its place before it.
+    let place = this.seconds.length;
+    while (place > 0 && this.seconds[place - 1]! > s) place--;
+    if (this.seconds[place - 1] === s) return;
+    this.seconds.splice(place, 0, s);
+    this.values.splice(place, 0, value);
     if (this.seconds.length > SERIES_MAX) {
       this.seconds.shift();
       this.values.shift();
@@ -44,6 +46,8 @@ class ClientValues {
   /** Resources that an instance has, for instances read whole. */
   present = new SvelteMap<string, Set<number>>();
   series = new SvelteMap<string, Series>();
+  /** Series to which the log has added what it keeps. */
+  whole = new SvelteSet<string>();
 
   take(path: string, node: Node, at: number, how: How) {
     path = rooted(path);
@@ -53,12 +57,12 @@ class ClientValues {
       if (how === 'read') this.present.set(path, new Set(node.resources.map((r) => r.id)));
       for (const resource of node.resources) this.take(`${path}/${resource.id}`, resource, at, how);
     } else {
+      if (typeof node.value === 'number' && node.type !== 'time' && how !== 'written') this.#plot(path, at, node.value);
       const before = this.known.get(path);
       if (before && before.at > at) return;
-      this.known.set(path, { node: { ...before?.node, ...node }, at, how });
+      this.known.set(path, { node: { name: before?.node.name, unit: before?.node.unit, ...node }, at, how });
       const set = this.present.get(path.slice(0, path.lastIndexOf('/')));
       set?.add(node.id);
-      if (typeof node.value === 'number' && node.type !== 'time' && how !== 'written') this.#plot(path, at, node.value);
     }
   }
 
@@ -66,6 +70,15 @@ class ClientValues {
     let series = this.series.get(path);
     if (!series) this.series.set(path, (series = new Series()));
     series.add(at, value);
+  }
+
+  /** Asks the server's log for the notifications before those we saw. */
+  async loadEarlier(endpoint: string, path: string) {
+    this.whole.add(path);
+    await replay({ endpoint, types: 'notified' }, ({ data, at }) => {
+      const from = data.path && rooted(data.path);
+      if (data.node && from && (path === from || path.startsWith(from + '/'))) this.take(from, data.node, data.measured_at ? Date.parse(data.measured_at) : at, 'notified');
+    });
   }
 
   forget(instance: string) {
@@ -98,7 +111,8 @@ class Values {
     if (only !== undefined && data.endpoint !== only) return;
     const client = data.endpoint === undefined ? undefined : this.#clients.get(data.endpoint);
     if (!client) return;
-    if ((type === 'notified' || type === 'sent') && data.node && data.path) client.take(data.path, data.node, at, 'notified');
+    if (type === 'notified' && data.node && data.path) client.take(data.path, data.node, data.measured_at ? Date.parse(data.measured_at) : at, 'notified');
+    for (const { path, at, node } of data.readings ?? []) client.take(path, node, Date.parse(at), 'notified');
     if (type === 'completed' && data.request?.state === 'completed' && data.request.outcome?.node)
       client.take(data.request.path, data.request.outcome.node, at, 'read');
   }

@@ -20,6 +20,7 @@ const tones: Record<string, Tone> = {
   bootstrap_failed: 'bad',
   refused: 'bad',
   gap: 'warn',
+  skipped: 'warn',
 };
 const labels: Record<string, string> = { sent: 'send', bootstrap_failed: 'bootstrap failed' };
 
@@ -44,32 +45,34 @@ export interface Line {
 export function line(event: FeedEvent): Line {
   const { type, data } = event;
   const plainLine = (lead: string): Line => ({ lead, value: '', path: '' });
-  const client = (data['client'] ?? data) as Partial<Client>;
+  const client = data as Partial<Client>;
   switch (type) {
     case 'registered':
-      return plainLine('registered' + details(client));
+      return plainLine('registered' + (data['replaced'] ? ' anew' : '') + details(client));
     case 'updated':
-      return plainLine(updated(data, client));
+      return plainLine(updated((data['changes'] ?? {}) as Partial<Client>));
     case 'deregistered':
-      return plainLine('de-registered' + because(data));
+      return plainLine(data['forgotten'] ? 'was forgotten by an operator' : 'de-registered');
     case 'expired':
       return plainLine('let its registration expire: no Update came within the lifetime');
     case 'awake':
       return plainLine('is awake');
     case 'asleep':
-      return plainLine('sleeps' + until(event));
+      return plainLine('sleeps; what is asked of it now waits');
     case 'notified':
       return reading('', data);
     case 'sent':
-      return reading('sent ', data);
+      return sentLine(data);
     case 'completed':
       return completed(data);
     case 'bootstrapped':
-      return plainLine('was bootstrapped' + because(data));
+      return plainLine('was bootstrapped' + (text(data['summary']) ? `: ${text(data['summary'])}` : ''));
     case 'bootstrap_failed':
       return plainLine('could not be bootstrapped' + because(data));
     case 'refused':
       return plainLine('was refused' + because(data));
+    case 'skipped':
+      return plainLine('More happened than this page can follow. The events between here and those above are in the log.');
     case 'gap':
       return plainLine('Events before this one are older than the server keeps; they are gone from the log.');
     default:
@@ -87,23 +90,28 @@ function details(client: Partial<Client>): string {
   return parts.length ? ' ' + parts.join(', ') : '';
 }
 
-function updated(data: EventData, client: Partial<Client>): string {
-  const raw = data['changed'];
-  const changed = (Array.isArray(raw) ? raw.map(String) : []).map((c) => c.replaceAll('_', ' '));
-  if (!changed.length) return 'changed its registration' + details(client);
-  const lifetime = changed.includes('lifetime') && client.lifetime_s ? ` (now ${duration(client.lifetime_s * 1000)})` : '';
-  return `changed its ${changed.join(', ')}${lifetime}`;
+function updated(changes: Partial<Client>): string {
+  const said = [];
+  if (changes.lifetime_s) said.push(`its lifetime to ${duration(changes.lifetime_s * 1000)}`);
+  if (changes.binding) said.push(`its binding to ${changes.binding}`);
+  if (changes.sms_number) said.push(`its SMS number to ${changes.sms_number}`);
+  if (changes.address) said.push(`its address to ${changes.address}`);
+  if (changes.objects) said.push(`its objects: ${plural(Object.keys(changes.objects).length, 'object')} now`);
+  return said.length ? `changed ${said.join(', ')}` : 'changed its registration';
 }
 
 function because(data: EventData): string {
-  const reason = text(data['detail']) || text(data['reason']) || text(data['title']) || text(data['code']);
   const from = text(data['address']) ? ` from ${text(data['address'])}` : '';
-  return from + (reason ? `: ${reason}` : '');
+  const reason = text(data['reason']);
+  const remedy = text(data['remedy']);
+  return from + (reason ? `: ${reason}` : '') + (remedy ? ` To let it in: ${remedy}` : '');
 }
 
-function until({ at, data }: FeedEvent): string {
-  const next = text(data['next_contact_at']);
-  return next ? `, next contact expected in ${duration(Date.parse(next) - at)}` : '';
+function sentLine(data: EventData): Line {
+  const [first, ...more] = data.readings ?? [];
+  if (!first) return { lead: 'sent nothing', value: '', path: '' };
+  const one = reading('sent ', { ...data, path: first.path, node: first.node });
+  return more.length ? { ...one, value: `${one.value} and ${plural(more.length, 'more value', 'more values')}` } : one;
 }
 
 function reading(lead: string, data: EventData): Line {
@@ -120,9 +128,14 @@ export function nodeText(node: Node): string {
 }
 
 function completed(data: EventData): Line {
-  const request = (typeof data.request === 'object' ? data.request : data) as Request;
-  const path = text(request.path ?? data.path);
-  const what = `${operationText(text(request.operation) || 'request')} ${requestText(request)}`;
-  const value = request.state === 'completed' && request.outcome?.node ? nodeText(request.outcome.node) : '';
-  return { lead: what, value, path };
+  const request = data.request as Request;
+  return { lead: `${operationText(request.operation)} ${requestText(request)}`, value: outcomeText(request), path: request.path };
+}
+
+/** What a request brought: values, links, or the new instance. */
+export function outcomeText({ state, outcome }: Request): string {
+  if (state !== 'completed' || !outcome) return '';
+  if (outcome.node) return nodeText(outcome.node);
+  if (outcome.links) return plural(outcome.links.length, 'link');
+  return outcome.created ?? '';
 }
