@@ -12,6 +12,17 @@
 //! Nothing here knows CoAP, peers or clocks: `dunlin-transport` spells these operations in CoAP,
 //! the roles say when and why. Every parser takes hostile bytes with bounded memory.
 //!
+//! ```
+//! use dunlin_lwm2m::{ContentFormat, Path, Registry, format};
+//!
+//! // What a device answers to a Read of its battery level, in TLV.
+//! let path: Path = "/3/0/9".parse()?;
+//! let read = format::decode(Some(ContentFormat::TLV), path, &[0xc1, 9, 100], &Registry::bundled())?;
+//! let line = read.node.labelled(path, &Registry::bundled())[0].to_string();
+//! assert_eq!(line, "/3/0/9 Battery Level: 100 %");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Features: `std` (default) adds the reading of object definitions from XML; without it the crate
 //! needs `alloc` alone and has the bundled definitions as tables.
 
