@@ -114,7 +114,9 @@ fn ts_6_4_3_long_ids_and_all_lengths_of_length() {
     for (length, head) in [
         (7, "e71200"),
         (8, "e8120008"),
+        (255, "e81200ff"),
         (256, "f012000100"),
+        (65535, "f01200ffff"),
         (65536, "f81200010000"),
     ] {
         let path = Path::from([1, 0, 0x1200]);
