@@ -1,6 +1,6 @@
 //! What neither `std` nor `socket2` offers and Linux does: the only `unsafe` code of dunlin.
 //!
-//! Four things, each with its reason:
+//! Five things, each with its reason:
 //!
 //! 1. `recvmmsg` and `sendmmsg`: 32 datagrams a system call are 1.4 times the requests per
 //!    CPU-second of one datagram a call.
@@ -9,7 +9,8 @@
 //!    Client behind a connected socket or a firewall drops an answer from any other address.
 //! 3. `SO_RXQ_OVFL`: how many datagrams the kernel dropped because we did not read fast enough.
 //!    Nothing else tells it per socket.
-//! 4. CPU time of a thread and of the process, for figures per CPU-second.
+//! 4. `IP_MTU_DISCOVER`, see [`crate::socket::SocketOptions::dont_fragment`].
+//! 5. CPU time of a thread and of the process, for figures per CPU-second.
 //!
 //! The rules that keep this sound are few. No pointer outlives the call it is made for: headers are
 //! built on the stack, from slices that are borrowed for the call. Everything the kernel writes
@@ -243,16 +244,23 @@ pub(crate) enum Flag {
     PacketInfoV6,
     /// Tell how many datagrams were dropped for want of room.
     ReceiveOverflow,
+    /// Forbid routers to cut IPv4 datagrams, and refuse what is longer than the path is known to take.
+    DontFragment,
 }
 
 /// Turns an option of a socket on.
 pub(crate) fn enable(socket: BorrowedFd<'_>, flag: Flag) -> io::Result<()> {
-    let (level, name) = match flag {
-        Flag::PacketInfoV4 => (libc::IPPROTO_IP, libc::IP_PKTINFO),
-        Flag::PacketInfoV6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
-        Flag::ReceiveOverflow => (libc::SOL_SOCKET, libc::SO_RXQ_OVFL),
+    let (level, name, on) = match flag {
+        Flag::PacketInfoV4 => (libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        Flag::PacketInfoV6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+        Flag::ReceiveOverflow => (libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1),
+        Flag::DontFragment => (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_DO,
+        ),
     };
-    let on: c_int = 1;
+    let on: c_int = on;
     // SAFETY: the value is a live `c_int` and its length is told; the descriptor is borrowed.
     let result = unsafe {
         libc::setsockopt(
@@ -496,5 +504,15 @@ mod tests {
             assert_eq!(read_name(&name), Some(address));
         }
         assert_eq!(read_name(&zeroed_name()), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_control_bytes_are_read_without_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..CONTROL_SIZE)
+        ) {
+            let (local, _) = read_controls(&bytes);
+            proptest::prop_assert!(!local.is_some_and(|ip| ip.is_ipv6() && ip.is_multicast()));
+        }
     }
 }

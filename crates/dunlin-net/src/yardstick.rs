@@ -52,7 +52,8 @@ const LOOK: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 ///
-/// When sockets or threads are not to be had.
+/// When sockets are not to be had, or not one answer came back (a kernel before Linux 4.18 cannot
+/// send as the asking thread does).
 pub fn run(duration: Duration) -> io::Result<Yardstick> {
     let options = SocketOptions {
         packet_info: false,
@@ -88,6 +89,12 @@ pub fn run(duration: Duration) -> io::Result<Yardstick> {
             .expect("the answering thread returns its errors")?;
         asking.join().expect("the asking thread does not panic");
 
+        if answers_after == answers_before {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "no answer came back over 127.0.0.0/8",
+            ));
+        }
         let elapsed = ended.duration_since(began).as_secs_f64();
         let cpu = (cpu_after - cpu_before) as f64 / 1e6;
         Ok(Yardstick {

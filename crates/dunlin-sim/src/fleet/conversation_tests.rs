@@ -865,6 +865,19 @@ fn closing_begins_nothing_new_and_deregisters_when_asked_to() {
 }
 
 #[test]
+fn who_registers_while_the_others_leave_leaves_as_well() {
+    let mut table = Table::new(1, 1.0, "deregister = true");
+    let register = table.until(ms(1)).remove(0);
+    table.machine.close(table.now);
+    assert_eq!(table.until(ms(100)).len(), 0);
+    let deregister = table.create(&register).remove(0);
+    assert_eq!(deregister.message().code, Code::DELETE);
+    table.respond(&deregister, Code::DELETED, &OptionList::new());
+    assert!(table.machine.is_closed());
+    assert_eq!(table.machine.registered(), 0);
+}
+
+#[test]
 fn closing_without_deregistering_leaves_the_registrations() {
     let (mut table, _) = Table::registered("[update]\nevery_s = 1");
     table.machine.close(table.now);
@@ -899,4 +912,33 @@ fn hostile_bytes_are_counted_and_confirmable_ones_reset() {
         &super::message::empty(MessageType::Confirmable, MessageId(5)),
     );
     assert_eq!(ping[0].bytes, [0x70, 0, 0, 5]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+    #[test]
+    fn whatever_a_server_sends_the_fleet_stays_whole(
+        datagrams in proptest::collection::vec(
+            (0u8..4, 0u8..=255, 0u16..8, proptest::collection::vec(proptest::num::u8::ANY, 0..40)),
+            1..60,
+        )
+    ) {
+        let (mut table, register) =
+            Table::registered("[notify]\nevery_s = 0.01\n[update]\nevery_s = 0.02");
+        let mut said = vec![register];
+        for (kind, code, id, tail) in datagrams {
+            // Near enough to CoAP to get far: a header with an id that is often the pending one.
+            let last = said.last().map_or(0, |one| one.message().message_id.0);
+            let [a, b] = last.wrapping_sub(id).to_be_bytes();
+            let token = tail.len().min(4) as u8;
+            let bytes = [&[0x40 | kind << 4 | token, code, a, b][..], &tail].concat();
+            table.machine.handle_receive(table.now, 0, 0, &bytes);
+            let until = table.now + ms(5);
+            said.extend(table.until(until));
+        }
+        // Every Client that is registered or registering goes on speaking, or waits for an answer.
+        table.machine.close(table.now);
+        table.until(ms(400_000));
+        proptest::prop_assert!(table.machine.is_closed());
+    }
 }

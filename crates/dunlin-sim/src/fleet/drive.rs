@@ -498,6 +498,8 @@ impl Ports {
         };
         let mut options = UdpOptions::default();
         let mut waiting_max = 256;
+        // Our datagrams are short, and a generator must be cheap.
+        options.socket.dont_fragment = true;
         if !self.shared {
             // A Client alone has little to say, and there may be thousands.
             let buffer = 64 << 10;

@@ -556,4 +556,15 @@ mod tests {
             assert_eq!(f64::from(reading(n)), f64::from(n) / 4.0);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_can_be_written(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
+            for format in [0, 11542] {
+                if let Ok(lifetime) = tree().write(path("/1/0/1"), Some(format), &bytes) {
+                    proptest::prop_assert!(lifetime > 0);
+                }
+            }
+        }
+    }
 }

@@ -110,6 +110,9 @@ impl Machine {
         if record.lifetime_s != record.told_s {
             record.update_ms = milliseconds(now);
         }
+        // Whoever comes when the others have been sent home goes at once.
+        let leaving = self.closing.is_some() && self.plan.scenario.deregister;
+        record.flags.set(Flags::LEAVING, leaving);
         let lifetime_s = record.told_s;
         self.settle(client);
         self.fact(Fact::Registered { client, lifetime_s });
