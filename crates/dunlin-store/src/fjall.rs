@@ -14,10 +14,11 @@
 //! flushed, and applies the rest of the log. It refuses when an acknowledged commit is missing.
 
 mod keeper;
-mod tables;
+pub(crate) mod tables;
+mod transfer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::batch::{Batch, Table};
@@ -30,6 +31,7 @@ use crate::log::{Log, OpenLog};
 use crate::position::{CommitNumber, Position};
 use keeper::Keeper;
 use tables::Tables;
+pub(crate) use transfer::Restored;
 
 /// After an accepted loss the next commit has a number this much higher: the watermark is about a
 /// second old, and no position that was told in that second may be told again.
@@ -87,6 +89,8 @@ struct Shared {
     tables: RwLock<Option<Arc<Tables>>>,
     reader: LogReader,
     closed: AtomicBool,
+    /// Backups that are being taken; retention waits for them.
+    backups: AtomicUsize,
     last: AtomicU64,
     /// The log has grown by this much since the tables were flushed.
     unflushed_bytes: AtomicU64,
@@ -149,6 +153,7 @@ impl FjallStore {
             reader,
             last: AtomicU64::new(last),
             closed: AtomicBool::new(false),
+            backups: AtomicUsize::new(0),
             // What was just applied again is not flushed yet.
             unflushed_bytes: AtomicU64::new(replayed_bytes),
             newest_ms: AtomicU64::new(0),
@@ -379,6 +384,9 @@ impl Shared {
         let before_ms = now_ms.saturating_sub(age_max_ms);
         let (count, oldest) = {
             let writer = self.writer();
+            if self.backups.load(Ordering::Acquire) > 0 {
+                return Ok(());
+            }
             let count = writer.log.expired(applied, bytes_max, before_ms);
             (count, writer.log.oldest_without(count))
         };
@@ -388,6 +396,9 @@ impl Shared {
         // First the promise is taken back, then the file goes: never the other way round.
         self.write_watermark(|watermark| watermark.oldest = oldest)?;
         let mut writer = self.writer();
+        if self.backups.load(Ordering::Acquire) > 0 {
+            return Ok(());
+        }
         let still = writer.log.expired(applied, bytes_max, before_ms);
         writer.log.remove_oldest(count.min(still))
     }

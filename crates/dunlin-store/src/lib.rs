@@ -11,6 +11,7 @@
 //! The store keeps and returns; it has no rules about what it keeps. Values are versioned bytes
 //! ([`record`]).
 
+mod backup;
 mod batch;
 mod catalog;
 mod committer;
@@ -26,6 +27,7 @@ mod position;
 pub mod contract;
 pub mod record;
 
+pub use crate::backup::{BackupError, BackupSettings, BackupSummary, restore, verify_backup};
 pub use crate::batch::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Batch, BatchRefused, EVENT_MAX, Fact, KEY_MAX, Table,
     VALUE_MAX,
