@@ -160,7 +160,7 @@ impl<'a> Driver<'a> {
             .name
             .as_deref()
             .filter(|_| role == Role::Server);
-        match identity::verify_chain(chain, &[anchor.clone()], role, wall_s, name) {
+        match identity::verify_chain(chain, std::slice::from_ref(anchor), role, wall_s, name) {
             Ok(()) => Verdict::Accept,
             Err(rejected) => {
                 println!("{rejected}");

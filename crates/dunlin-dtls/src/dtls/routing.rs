@@ -171,3 +171,97 @@ fn is_client_hello(record: &Record<'_>) -> bool {
     record.content_type == content_type::HANDSHAKE
         && record.fragment.first() == Some(&kind::CLIENT_HELLO)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Dtls;
+    use crate::association::Association;
+    use crate::association::tests::pair;
+    use crate::crypto::suite::CipherSuite;
+    use crate::event::Output;
+    use crate::export;
+    use crate::settings::Settings;
+    use alloc::vec::Vec;
+
+    /// A machine with one session, and the client's end of it in hand.
+    fn established() -> (Dtls, Association) {
+        let (client, mut server) = pair(CipherSuite::PskAes128Ccm8, None);
+        server.send_reserved = 0;
+        let mut dtls = Dtls::new(Settings::default(), [1; 32]);
+        dtls.import(Instant::ZERO, export::encode(&server).expose(), 0)
+            .unwrap();
+        (dtls, client)
+    }
+
+    fn says(
+        dtls: &mut Dtls,
+        client: &mut Association,
+        content_type: u8,
+        content: &[u8],
+    ) -> Vec<Event> {
+        let mut datagram = Vec::new();
+        client.seal(content_type, content, &mut datagram).unwrap();
+        let from = Address::other([1; 16], 7);
+        dtls.handle_receive(Instant::ZERO, from, &datagram);
+        let mut events = Vec::new();
+        loop {
+            match dtls.poll_output() {
+                Output::Event(event) => events.push(event),
+                Output::Timeout(_) => return events,
+                Output::Transmit(_) => panic!("nothing is to be answered"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn rfc7925_17_a_renegotiation_is_ignored() {
+        let (mut dtls, mut client) = established();
+        for kind in [kind::CLIENT_HELLO, 0] {
+            assert!(says(&mut dtls, &mut client, content_type::HANDSHAKE, &[kind; 12]).is_empty());
+        }
+        assert_eq!(dtls.stats().value(Counter::Renegotiation), 2);
+        let heard = says(
+            &mut dtls,
+            &mut client,
+            content_type::APPLICATION_DATA,
+            b"on",
+        );
+        assert!(matches!(heard[..], [Event::Data { .. }]));
+    }
+
+    #[test]
+    fn a_repeated_finished_without_a_flight_to_repeat_is_not_answered() {
+        let (mut dtls, mut client) = established();
+        assert!(
+            says(
+                &mut dtls,
+                &mut client,
+                content_type::HANDSHAKE,
+                &[kind::FINISHED; 24]
+            )
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn protected_content_without_meaning_is_dropped() {
+        let (mut dtls, mut client) = established();
+        for content_type in [content_type::CHANGE_CIPHER_SPEC, 24, 99] {
+            assert!(says(&mut dtls, &mut client, content_type, b"x").is_empty());
+        }
+        assert_eq!(dtls.stats().value(Counter::UnknownContent), 3);
+        assert_eq!(dtls.session_count(), 1);
+    }
+
+    #[test]
+    fn a_protected_fatal_alert_ends_the_session_and_a_warning_does_not() {
+        let (mut dtls, mut client) = established();
+        assert!(says(&mut dtls, &mut client, content_type::ALERT, &[1, 100]).is_empty());
+        assert!(says(&mut dtls, &mut client, content_type::ALERT, &[7]).is_empty());
+        let heard = says(&mut dtls, &mut client, content_type::ALERT, &[2, 20]);
+        let reason = CloseReason::Alert(AlertDescription::BAD_RECORD_MAC);
+        assert!(matches!(&heard[..], [Event::Closed { reason: why, .. }] if *why == reason));
+    }
+}
