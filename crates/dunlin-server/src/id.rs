@@ -1,10 +1,10 @@
 //! Names that this Server gives: to registrations, to requests, and to the virtual shards they
 //! live in.
 //!
-//! An id says where its owner is before anybody looks it up: 16 bits of node, 8 bits of virtual
-//! shard, and 104 random bits. Written, it is 26 characters of Crockford's base 32. Without
-//! security a registration's location is the only secret that guards its Update, which is why the
-//! random part is that long.
+//! An id says where its owner is before anybody looks it up: 16 bits of node and 8 bits of virtual
+//! shard come first. Written, it is 26 characters of Crockford's base 32. Of a registration the
+//! other 104 bits are random: without security its location is the only secret that guards its
+//! Update. Of a request they are its place in the order of requests, and 56 random bits.
 
 use core::fmt;
 use core::str::FromStr;
@@ -130,13 +130,9 @@ macro_rules! id {
                 VirtualShard((self.0 >> 104) as u8)
             }
 
-            pub(crate) fn random(node: u16, shard: VirtualShard, random: &mut impl Rng) -> Self {
-                let secret = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
-                Self(
-                    u128::from(node) << 112
-                        | u128::from(shard.0) << 104
-                        | secret & ((1 << 104) - 1),
-                )
+            fn at(node: u16, shard: VirtualShard, rest: u128) -> Self {
+                let rest = rest & ((1 << 104) - 1);
+                Self(u128::from(node) << 112 | u128::from(shard.0) << 104 | rest)
             }
 
             /// From its written form, which may come as bytes off the wire.
@@ -179,6 +175,38 @@ id! {
     /// A request to a Client, from the command that made it to its outcome.
     RequestId
 }
+
+impl RegistrationId {
+    pub(crate) fn random(node: u16, shard: VirtualShard, random: &mut impl Rng) -> Self {
+        let secret = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
+        Self::at(node, shard, secret)
+    }
+}
+
+impl RequestId {
+    /// `stamp` rises from request to request of a Server, and so tells their order: the time in
+    /// milliseconds, or one more than the last one.
+    pub(crate) fn stamped(
+        node: u16,
+        shard: VirtualShard,
+        stamp: u64,
+        random: &mut impl Rng,
+    ) -> Self {
+        Self::at(
+            node,
+            shard,
+            u128::from(stamp) << STAMP_SHIFT | u128::from(random.next_u64() >> 8),
+        )
+    }
+
+    /// What tells the order of requests.
+    pub(crate) fn stamp(self) -> u64 {
+        (self.0 >> STAMP_SHIFT) as u64 & ((1 << 48) - 1)
+    }
+}
+
+/// Random bits behind the stamp of a request: who knows one id does not know the next.
+const STAMP_SHIFT: u32 = 56;
 
 /// Text that is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

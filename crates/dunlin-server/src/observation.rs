@@ -35,6 +35,9 @@ pub(crate) struct Observation {
     pub(crate) relation: Option<ObservationId>,
     /// The request that makes it again.
     pub(crate) renewal: Option<WireId>,
+    /// A notification was left unanswered: the transport has seen it, and takes what comes again
+    /// for late.
+    pub(crate) skipped: bool,
     /// How often that was tried in vain under the present registration.
     pub(crate) renewals: u8,
 }
@@ -53,6 +56,7 @@ impl Observation {
             last: record.last,
             relation: None,
             renewal: None,
+            skipped: false,
             renewals: 0,
         }
     }

@@ -66,6 +66,8 @@ pub struct Server {
     departures: Departures,
     admissions: BTreeMap<NeedId, Admission>,
     last_need: u64,
+    /// The stamp of the last request.
+    last_stamp: u64,
     healthy: bool,
     /// Clients that were heard in this mutation and for whom something waits.
     ready: Vec<ClientKey>,
@@ -106,6 +108,7 @@ impl Server {
             departures: Departures::default(),
             admissions: BTreeMap::new(),
             last_need: 0,
+            last_stamp: 0,
             healthy: true,
             ready: Vec::new(),
             transport_timeout: None,

@@ -69,7 +69,8 @@ impl Server {
             });
         }
         let shard = client.id.virtual_shard();
-        let id = RequestId::random(self.config.node, shard, &mut self.random);
+        self.last_stamp = (self.last_stamp + 1).max(now.wall.0);
+        let id = RequestId::stamped(self.config.node, shard, self.last_stamp, &mut self.random);
         let request = self
             .requests
             .insert(Request::new(id, key, command, settings, now));

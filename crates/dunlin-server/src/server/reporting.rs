@@ -70,6 +70,7 @@ impl Server {
             last: None,
             relation: Some(relation.id),
             renewal: None,
+            skipped: false,
             renewals: 0,
         };
         self.effects
@@ -277,6 +278,7 @@ impl Server {
         if !self.healthy {
             // Without an acknowledgement the Client sends it again, when we can keep it.
             let _ = self.transport.ignore(now, exchange);
+            self.observations.get_mut(observed).skipped = true;
             return;
         }
         if ends {
@@ -324,7 +326,9 @@ impl Server {
             return;
         }
         self.stats.notifications += 1;
-        if notification.fresh {
+        let skipped = std::mem::take(&mut self.observations.get_mut(observed).skipped);
+        let fresh = notification.fresh || skipped && self.is_newer(now, observed, sequence);
+        if fresh {
             let last = NotificationKey {
                 sequence,
                 digest,
@@ -340,8 +344,16 @@ impl Server {
         } else {
             self.stats.notifications_late += 1;
         }
-        let kind = self.told(now, key, path, &notification.answer, !notification.fresh);
+        let kind = self.told(now, key, path, &notification.answer, !fresh);
         self.tell(now, observed, kind);
+    }
+
+    /// Whether a sequence number is newer than the last one taken; RFC 7641 §3.4.
+    fn is_newer(&self, now: Now, observed: u32, sequence: u32) -> bool {
+        self.observations.get(observed).last.is_none_or(|last| {
+            let ahead = sequence.wrapping_sub(last.sequence) & 0xff_ffff;
+            (1..1 << 23).contains(&ahead) || now.wall.0 > last.at.0 + FRESHNESS_MS
+        })
     }
 
     /// An error, or an answer without Observe: the Client tells no more (RFC 7641 §3.2, §4.2).

@@ -29,7 +29,7 @@ impl Server {
         }
         // In the order in which they were made, so that queues are what they were.
         let mut requests: Vec<_> = snapshot.requests.into_values().collect();
-        requests.sort_by_key(|request| (request.made_at, request.id));
+        requests.sort_by_key(|request| request.id.stamp());
         for request in requests {
             self.restore_request(now, request);
         }
@@ -79,6 +79,7 @@ impl Server {
         if self.requests.find(record.id).is_some() {
             return;
         }
+        self.last_stamp = self.last_stamp.max(record.id.stamp());
         let key = self.book.find(record.endpoint.as_str());
         let failed = match (key, record.state) {
             (None, _) => Failed::ClientGone,
