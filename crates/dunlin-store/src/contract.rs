@@ -173,6 +173,16 @@ fn scans_are_ordered_and_resumable(backend: &mut dyn Backend) {
         seen.extend(rows.into_iter().map(|row| row.value[0]));
     }
     assert_eq!(seen, (0..100).collect::<Vec<u8>>());
+    let rows = store
+        .scan_prefix(Table::Requests, &[9], &[], 100)
+        .expect("readable");
+    assert_eq!(rows.iter().map(|row| row.value[0]).collect::<Vec<_>>(), [9]);
+    assert!(
+        store
+            .scan_prefix(Table::Requests, &[9], &[9, 1], 100)
+            .expect("readable")
+            .is_empty()
+    );
     let mut seen = Vec::new();
     let count = store.replay(Table::Requests, &mut |key, _| {
         seen.push(key[0]);

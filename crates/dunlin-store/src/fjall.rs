@@ -89,6 +89,7 @@ struct Shared {
     tables: RwLock<Option<Arc<Tables>>>,
     reader: LogReader,
     closed: AtomicBool,
+    flushing: Mutex<()>,
     /// Backups that are being taken; retention waits for them.
     backups: AtomicUsize,
     last: AtomicU64,
@@ -132,6 +133,7 @@ impl FjallStore {
         // What was read is about to be told, and the last run may not have come to sync it.
         log.sync_after(watermark.applied)?;
         let tables = Tables::open(&folder.tables(), settings.cache_bytes)?;
+        tables.check_flushed(watermark.applied)?;
         let (reader, last) = (log.reader(), log.last().0);
         let replayed_bytes = replay(&reader, watermark.applied, &tables)?;
         watermark = Watermark {
@@ -153,6 +155,7 @@ impl FjallStore {
             reader,
             last: AtomicU64::new(last),
             closed: AtomicBool::new(false),
+            flushing: Mutex::new(()),
             backups: AtomicUsize::new(0),
             // What was just applied again is not flushed yet.
             unflushed_bytes: AtomicU64::new(replayed_bytes),
@@ -323,12 +326,18 @@ impl Shared {
         self.put_tables(None);
         let applied = self.watermark().applied;
         let tables = Tables::open(&self.tables_folder, self.settings.cache_bytes)?;
+        tables.check_flushed(applied)?;
         replay(&self.reader, applied, &tables)?;
         self.put_tables(Some(tables));
         Ok(())
     }
 
     fn flush(&self) -> Result<(), StoreError> {
+        // One at a time, so that what is flushed only rises.
+        let _flushing = self
+            .flushing
+            .lock()
+            .expect("nobody panics while holding it");
         let (tables, commit, oldest) = {
             let mut writer = self.writer();
             match writer.state {
@@ -343,8 +352,13 @@ impl Shared {
             let tables = self.tables_now().ok_or(StoreError::Failing)?;
             (tables, writer.log.last().0, writer.log.oldest_without(0))
         };
+        if self.watermark().applied == commit {
+            return self.flushed(commit, oldest);
+        }
         let unflushed = self.unflushed_bytes.swap(0, Ordering::Relaxed);
-        let flushed = tables.flush().and_then(|()| self.flushed(commit, oldest));
+        let flushed = tables
+            .flush(commit)
+            .and_then(|()| self.flushed(commit, oldest));
         if flushed.is_err() {
             // Not flushed after all: the keeper tries again at its next look.
             self.unflushed_bytes.fetch_add(unflushed, Ordering::Relaxed);

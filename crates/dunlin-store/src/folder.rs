@@ -73,6 +73,25 @@ impl Folder {
         })
     }
 
+    /// Takes a folder that must be there, whatever its number of virtual shards.
+    pub(crate) fn open_existing(root: &Path) -> Result<(Folder, u16), StoreError> {
+        if !root.join(FORMAT_FILE).exists() {
+            let why = "every data folder of dunlin has it".to_owned();
+            return Err(StoreError::Missing {
+                path: root.join(FORMAT_FILE),
+                why,
+            });
+        }
+        let lock = take_lock(root)?;
+        let format = read_format(root)?;
+        let folder = Folder {
+            root: root.to_path_buf(),
+            secret: format.secret,
+            _lock: lock,
+        };
+        Ok((folder, format.virtual_shards))
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.root.join("log")
     }

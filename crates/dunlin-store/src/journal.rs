@@ -31,6 +31,25 @@ pub struct Row {
     pub value: Vec<u8>,
 }
 
+/// What the keys of all rows of one Client begin with, in tables that have many for each: the length
+/// of its name, then the name, so that no name is the beginning of another's.
+pub fn client_prefix(endpoint: &str) -> Vec<u8> {
+    let length = u16::try_from(endpoint.len()).expect("KEY_MAX is far below 64 KiB");
+    [&length.to_be_bytes(), endpoint.as_bytes()].concat()
+}
+
+/// The key of one row of a Client: its prefix, then what tells its rows apart.
+pub fn client_key(endpoint: &str, rest: &[u8]) -> Vec<u8> {
+    [&client_prefix(endpoint), rest].concat()
+}
+
+/// The two parts of a [`client_key`], `None` if it is none.
+pub fn parse_client_key(key: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = key.split_first_chunk::<2>()?;
+    let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    Some((core::str::from_utf8(name).ok()?, rest))
+}
+
 /// Called with key and value of each row; breaking ends the walk.
 pub type RowVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
@@ -78,6 +97,23 @@ pub trait Journal: Send + Sync {
     /// When the table does not read.
     fn scan(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<Row>, StoreError>;
 
+    /// Up to `limit` rows whose key begins with `prefix`, from `from` on, in the order of their keys;
+    /// see [`client_prefix`]. An empty `from` begins with the first.
+    ///
+    /// # Errors
+    /// When the table does not read.
+    fn scan_prefix(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut rows = self.scan(table, prefix.max(from), limit)?;
+        rows.truncate(rows.partition_point(|row| row.key.starts_with(prefix)));
+        Ok(rows)
+    }
+
     /// Walks through a whole table as it is now, in the order of the keys: what a start does.
     /// Returns the number of rows visited.
     ///
@@ -97,3 +133,18 @@ pub trait Journal: Send + Sync {
 pub trait Store: Journal + History {}
 
 impl<T: Journal + History> Store for T {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_client_are_its_own() {
+        let key = client_key("node", b"/3/0");
+        assert_eq!(parse_client_key(&key), Some(("node", &b"/3/0"[..])));
+        assert!(key.starts_with(&client_prefix("node")));
+        assert!(!client_key("node-1", b"").starts_with(&client_prefix("node")));
+        assert_eq!(parse_client_key(&[0, 9, b'a']), None);
+        assert_eq!(parse_client_key(&[0]), None);
+    }
+}

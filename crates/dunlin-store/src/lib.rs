@@ -14,6 +14,7 @@
 mod backup;
 mod batch;
 mod catalog;
+mod check;
 mod committer;
 mod error;
 mod fjall;
@@ -33,6 +34,7 @@ pub use crate::batch::{
     VALUE_MAX,
 };
 pub use crate::catalog::{Catalog, CatalogKey, CredentialKey, ObjectKey, ProfileKey, TokenKey};
+pub use crate::check::{CheckReport, Finding, FindingKind, Validate, check, repair};
 pub use crate::committer::{
     Committer, CommitterSettings, CommitterState, CommitterStats, Completion, Stopped, Submission,
     SubmitRefused, Submitter,
@@ -43,6 +45,9 @@ pub use crate::folder::VIRTUAL_SHARDS;
 pub use crate::history::{
     Event, EventPage, Gap, History, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, Retention,
 };
-pub use crate::journal::{Durability, Journal, Row, RowVisitor, SCAN_ROWS_MAX, Store};
+pub use crate::journal::{
+    Durability, Journal, Row, RowVisitor, SCAN_ROWS_MAX, Store, client_key, client_prefix,
+    parse_client_key,
+};
 pub use crate::memory::MemoryStore;
 pub use crate::position::{CommitNumber, Position, PositionMalformed};

@@ -12,6 +12,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod read;
+pub(crate) mod salvage;
 pub(crate) mod segment;
 
 use std::fs::{self, File, OpenOptions};

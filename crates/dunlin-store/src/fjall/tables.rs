@@ -33,11 +33,17 @@ const FLUSH_LOOK: Duration = Duration::from_millis(2);
 /// earlier; this is what the engine itself insists on.
 const MEMTABLE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The keyspace and the key of the commit that was flushed last.
+const OWN_KEYSPACE: &str = "store";
+const FLUSHED_KEY: &str = "flushed";
+
 /// The open tables.
 pub(crate) struct Tables {
     folder: PathBuf,
     database: Database,
     keyspaces: [Keyspace; Table::ALL.len()],
+    /// What the store itself keeps beside the tables.
+    own: Keyspace,
 }
 
 impl Tables {
@@ -53,19 +59,19 @@ impl Tables {
             .manual_journal_persist(true)
             .open()
             .map_err(|e| engine(folder, e))?;
+        let open = |name: &str| {
+            let options = KeyspaceCreateOptions::default()
+                .manual_journal_persist(true)
+                .max_memtable_size(MEMTABLE_BYTES);
+            database
+                .keyspace(name, || options)
+                .map_err(|e| engine(folder, e))
+        };
         let mut keyspaces = Vec::with_capacity(Table::ALL.len());
         for table in Table::ALL {
-            let options = || {
-                KeyspaceCreateOptions::default()
-                    .manual_journal_persist(true)
-                    .max_memtable_size(MEMTABLE_BYTES)
-            };
-            keyspaces.push(
-                database
-                    .keyspace(table.name(), options)
-                    .map_err(|e| engine(folder, e))?,
-            );
+            keyspaces.push(open(table.name())?);
         }
+        let own = open(OWN_KEYSPACE)?;
         let keyspaces = keyspaces
             .try_into()
             .map_err(|_| ())
@@ -74,7 +80,26 @@ impl Tables {
             folder: folder.to_path_buf(),
             database,
             keyspaces,
+            own,
         })
+    }
+
+    /// The tables must hold every commit up to `applied`, as the watermark says.
+    pub(crate) fn check_flushed(&self, applied: u64) -> Result<(), StoreError> {
+        let flushed = self.flushed()?;
+        if flushed >= applied {
+            return Ok(());
+        }
+        let why = format!("the tables end with commit {flushed}, the watermark says {applied}");
+        Err(StoreError::damaged(&self.folder, None, why))
+    }
+
+    /// The last commit that was flushed.
+    pub(crate) fn flushed(&self) -> Result<u64, StoreError> {
+        let flushed = self.own.get(FLUSHED_KEY).map_err(|e| self.failed(e))?;
+        Ok(flushed
+            .filter(|bytes| bytes.len() == 8)
+            .map_or(0, |bytes| u64_at(&bytes, 0)))
     }
 
     /// Brings the tables up to date with these batches; of two facts about a row the last counts.
@@ -141,13 +166,23 @@ impl Tables {
         Ok(count)
     }
 
-    /// Writes everything that was applied before this call into synced files.
-    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+    /// Writes everything up to this commit, which was applied before this call, into synced files.
+    pub(crate) fn flush(&self, commit: u64) -> Result<(), StoreError> {
         self.check_health()?;
         for keyspace in &self.keyspaces {
             keyspace.rotate_memtable().map_err(|e| self.failed(e))?;
         }
-        for keyspace in &self.keyspaces {
+        self.wait_for_flush(&self.keyspaces)?;
+        // Last, so that it is there only if all the others are.
+        self.own
+            .insert(FLUSHED_KEY, commit.to_le_bytes())
+            .map_err(|e| self.failed(e))?;
+        self.own.rotate_memtable().map_err(|e| self.failed(e))?;
+        self.wait_for_flush(std::slice::from_ref(&self.own))
+    }
+
+    fn wait_for_flush(&self, keyspaces: &[Keyspace]) -> Result<(), StoreError> {
+        for keyspace in keyspaces {
             // A worker that has met a full disk never finishes; the engine's own wait would not
             // notice.
             while keyspace.sealed_memtable_count() > 0 {

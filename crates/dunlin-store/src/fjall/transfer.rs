@@ -138,7 +138,7 @@ impl Restored {
 
     pub(crate) fn finish(self, commit: CommitNumber) -> Result<(), StoreError> {
         self.log.sync_after(0)?;
-        self.tables.flush()?;
+        self.tables.flush(commit.0)?;
         let next = commit.0 + COMMITS_SKIPPED_AFTER_RESTORE;
         let watermark = Watermark {
             commit: commit.0,
