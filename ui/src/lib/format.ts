@@ -8,7 +8,7 @@ export function duration(ms: number): string {
   const s = Math.max(0, Math.round(ms / 1000));
   if (s < 60) return `${s}${thin}s`;
   const min = Math.floor(s / 60);
-  if (min < 10) return `${min}${thin}min ${String(s % 60).padStart(2, '0')}${thin}s`;
+  if (min < 10) return `${min}${thin}min` + (s % 60 ? ` ${String(s % 60).padStart(2, '0')}${thin}s` : '');
   if (min < 60) return `${min}${thin}min`;
   const h = Math.floor(min / 60);
   if (h < 24) return `${h}${thin}h` + (min % 60 ? ` ${String(min % 60).padStart(2, '0')}${thin}min` : '');
