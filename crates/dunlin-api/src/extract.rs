@@ -99,6 +99,24 @@ fn parse_endpoint(text: &str) -> Result<EndpointName, Problem> {
     EndpointName::new(name).map_err(|error| refuse(format!("\"{}\": {error}.", excerpt(name))))
 }
 
+/// An endpoint name or an id as one segment of a path: percent-encoded, or `~` and base64url where proxies would take it
+/// apart.
+pub fn segment(text: &str) -> String {
+    if text.contains('/') || text.starts_with('~') || text.bytes().all(|byte| byte == b'.') {
+        return format!("~{}", BASE64URL_NOPAD.encode(text.as_bytes()));
+    }
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// The beginning of a text that someone sent, fit for a message.
 pub(crate) fn excerpt(text: &str) -> String {
     const CHARS_MAX: usize = 80;

@@ -18,6 +18,7 @@ mod ui;
 pub mod value;
 pub mod view;
 
+pub use extract::segment;
 pub use route::{openapi, router};
 pub use serve::serve;
 pub use state::Settings;

@@ -14,7 +14,6 @@ use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use data_encoding::BASE64URL_NOPAD;
 use dunlin_lwm2m::attribute::{Attributes, AttributesChange};
 use dunlin_lwm2m::definition::ObjectDefinition;
 use dunlin_lwm2m::operation::{Arguments, WriteMode};
@@ -32,7 +31,7 @@ use crate::backend::{
     CancelBy, Command, Completion, CompletionAnswer, OperateSettings, Outcome, Request,
 };
 use crate::error::{COAP_HEADER, Code, Problem};
-use crate::extract::{Body, Params, Target, excerpt, fault};
+use crate::extract::{Body, Params, Target, excerpt, fault, segment};
 use crate::state::Api;
 use crate::tree::{self, Members};
 use crate::value;
@@ -557,23 +556,6 @@ fn accepted(api: &Api, request: &Request) -> Response {
     let location = HeaderValue::from_str(&location).expect("a segment is plain ASCII");
     response.headers_mut().insert(header::LOCATION, location);
     response
-}
-
-/// A text as one segment of a path: percent-encoded, or `~` and base64url where proxies would take it apart.
-pub(super) fn segment(text: &str) -> String {
-    if text.contains('/') || text.starts_with('~') || text.bytes().all(|byte| byte == b'.') {
-        return format!("~{}", BASE64URL_NOPAD.encode(text.as_bytes()));
-    }
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 /// An error of a parser as a sentence of ours.

@@ -1,0 +1,56 @@
+//! The table of commands. To add one, write `command/NAME.rs` with a `struct Args` (clap's `Args`, an example in
+//! `after_help`) and `impl Args { pub(crate) fn run(self) -> anyhow::Result<()> }`, and add a `mod` and a line below.
+
+use clap::Subcommand;
+
+mod attributes;
+mod create;
+mod decode;
+mod delete;
+mod discover;
+mod events;
+mod execute;
+mod list;
+mod object;
+mod observe;
+mod read;
+mod requests;
+mod token;
+mod write;
+
+macro_rules! commands {
+    ($($variant:ident $module:ident)+) => {
+        /// What can be asked for.
+        #[derive(Subcommand)]
+        pub(crate) enum Command {
+            $($variant($module::Args),)+
+        }
+
+        impl Command {
+            /// Does it. An error is one line that says what to do.
+            pub(crate) fn run(self) -> anyhow::Result<()> {
+                match self {
+                    $(Command::$variant(args) => args.run(),)+
+                }
+            }
+        }
+    };
+}
+
+// In the order in which `dunlin --help` shows them.
+commands! {
+    List list
+    Read read
+    Write write
+    Execute execute
+    Create create
+    Delete delete
+    Discover discover
+    Attributes attributes
+    Observe observe
+    Events events
+    Requests requests
+    Object object
+    Token token
+    Decode decode
+}
