@@ -7,8 +7,7 @@ use dunlin_lwm2m::operation::{ResponseCode, Strictness};
 use dunlin_server::change::Departure;
 use dunlin_server::config::Admission;
 use dunlin_server::{
-    Answer, ClientFilter, EventKind, ListedClient, LiveEvent, Need, Presence, Refused,
-    ServerConfig, Snapshot,
+    Answer, ClientFilter, EventKind, ListedClient, LiveEvent, Need, Presence, Refused, ServerConfig,
 };
 use dunlin_transport::coap::Code;
 
@@ -409,11 +408,9 @@ fn a_name_that_another_shard_may_have_is_claimed_first() {
             endpoint: name("lamp")
         }
     );
-    world.server.handle_answer(
-        world.now,
-        id,
-        Answer::Claimed(Box::new(Snapshot::default())),
-    );
+    world
+        .server
+        .handle_answer(world.now, id, Answer::Claimed(Box::default()));
     world.drain();
     assert_eq!(device.got(&mut world).code, Code::CREATED);
     // An answer that comes twice is dropped.

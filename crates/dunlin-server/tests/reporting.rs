@@ -394,3 +394,21 @@ fn a_value_by_definition_keeps_its_type() {
         (1, &node, world.now.wall)
     );
 }
+
+#[test]
+fn an_observation_can_be_cancelled_while_it_is_made_again() {
+    let mut world = World::new();
+    let (mut device, _) = observed(&mut world);
+    device.register(&mut world, &[]);
+    let asked = device.got(&mut world);
+    assert_eq!(asked.observe(), Some(0));
+    let request = world.ask("lamp", cancel("/3/0/9", CancelBy::Observe));
+    assert_eq!(world.outcome(request), Some(&Outcome::Done));
+    let text = Some(ContentFormat::TEXT);
+    device.respond_observed(&mut world, &asked, Code::CONTENT, Some(1), text, b"5");
+    assert!(world.durable.observations.is_empty());
+    // The device observes for nobody now; it learns that with its next notification.
+    device.inbox(&mut world);
+    device.notify(&mut world, asked.token, Code::CONTENT, Some(2), "4");
+    assert!(is_reset(&device.got(&mut world)));
+}

@@ -215,6 +215,12 @@ impl Server {
     // Ending.
 
     pub(super) fn end_observation(&mut self, now: Now, observed: u32, reason: ObservationEnd) {
+        if self.observations.get(observed).renewal.is_some() {
+            // It is just being made again: that is over too.
+            self.stop_renewal(now, observed);
+            let client = self.observations.get(observed).client;
+            self.book.client_mut(client).work().in_flight = None;
+        }
         let observation = self.observations.remove(observed);
         let list = match observation.client {
             GONE => self
