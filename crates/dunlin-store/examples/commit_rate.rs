@@ -217,7 +217,23 @@ fn start(folder: &Path, many: u64) -> Result<(), Box<dyn std::error::Error>> {
         }
         store.commit(&batch)?;
     }
-    // The folder of a process that was killed: copied while it is open.
+    store.close()?;
+    drop(store);
+    // A process that was killed at the worst moment: the tables would just have been flushed.
+    let normal = StoreSettings::default();
+    let settings = StoreSettings {
+        flush_bytes: u64::MAX,
+        ..normal.clone()
+    };
+    let store = FjallStore::open(folder, settings)?;
+    let mut load = Load {
+        random: 7,
+        operation: 0,
+    };
+    let before = store.bytes();
+    while store.bytes() - before < normal.flush_bytes {
+        store.commit(&load.batch(1000))?;
+    }
     let killed = folder.with_extension("killed");
     copy(folder, &killed)?;
     store.close()?;
@@ -234,10 +250,11 @@ fn start(folder: &Path, many: u64) -> Result<(), Box<dyn std::error::Error>> {
         let all = began.elapsed();
         println!(
             "start after {how}: opened in {:.2} s, {rows} registrations read in {:.2} s, \
-             {:.0} rows/s",
+             {:.0} rows/s, {:.0} MB resident",
             opened.as_secs_f64(),
             all.as_secs_f64(),
             rows as f64 / (all - opened).as_secs_f64(),
+            resident_bytes() as f64 / 1e6,
         );
         let began = Instant::now();
         let (mut after, mut events) = (Position::START, 0);
@@ -294,4 +311,14 @@ fn written_bytes() -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix("write_bytes: "));
     line.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Of the whole process.
+fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
 }
