@@ -297,7 +297,7 @@ fn address(role: Role) -> Address {
 }
 
 /// The key with the scalar 1, in SEC 1.
-fn fixed_key() -> SigningKey {
+pub(crate) fn fixed_key() -> SigningKey {
     let mut der = vec![0; 51];
     der[..7].copy_from_slice(&[0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20]);
     der[38] = 1;

@@ -34,6 +34,7 @@ use crate::crypto::suite::{CipherSuite, KeyExchange};
 use crate::event::{Answer, Question, Refused, Verdict};
 use crate::identity::{Credential, PeerIdentity};
 use crate::message::client_hello::{ClientHello, RENEGOTIATION_SCSV, encode_suites};
+use crate::message::codec::Malformed;
 use crate::message::extension::{
     CertificateType, Extensions, GROUP_P256, SCHEME_ECDSA_P256_SHA256,
 };
@@ -49,8 +50,9 @@ use crate::record::cid::{ConnectionId, PeerCid};
 use crate::resumption::{Offer, ResumptionState, SESSION_ID_LENGTH};
 use crate::settings::{CidOffer, ClientCredentials, ClientSettings};
 
-/// A server that restarts may ask twice; one that asks oftener does not mean it.
-const HELLO_VERIFY_REQUESTS_MAX: u8 = 3;
+/// A server that restarts, or heard a hello with a turned bit, asks again. Beyond this we do not
+/// listen, and the time runs out: it would be no use to let a forger end the handshake.
+const HELLO_VERIFY_REQUESTS_MAX: u8 = 7;
 /// A PSK identity has a 16-bit length (RFC 4279 §2).
 const IDENTITY_LENGTH_MAX: usize = 0xffff;
 
@@ -166,15 +168,13 @@ impl Client12 {
         exchange: &mut Exchange,
         body: &[u8],
         context: &mut Context<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Malformed> {
         let request = HelloVerifyRequest::decode(body)?;
-        if self.state != State::ServerHello || request.cookie == self.cookie {
+        let known = request.cookie == self.cookie;
+        if self.state != State::ServerHello || known || self.cookies == HELLO_VERIFY_REQUESTS_MAX {
             return Ok(());
         }
         self.cookies += 1;
-        if self.cookies > HELLO_VERIFY_REQUESTS_MAX {
-            return Err(Failure::CookieLoop.into());
-        }
         self.cookie = request.cookie.to_vec();
         self.send_hello(exchange, context);
         Ok(())

@@ -250,7 +250,7 @@ impl Exchange {
         self.plaintext_max = self.plaintext_max.min(max);
     }
 
-    fn verify_data(&self, of: Role) -> [u8; VERIFY_DATA_LENGTH] {
+    pub(super) fn verify_data(&self, of: Role) -> [u8; VERIFY_DATA_LENGTH] {
         let label: &[u8] = match of {
             Role::Client => b"client finished",
             Role::Server => b"server finished",

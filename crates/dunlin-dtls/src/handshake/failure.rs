@@ -62,9 +62,6 @@ pub enum Failure {
     /// The Finished message is wrong: somebody changed the handshake.
     #[error("the handshake was tampered with")]
     WrongFinished,
-    /// The server keeps asking for cookies.
-    #[error("the server keeps asking for cookies")]
-    CookieLoop,
     /// The crypto library failed where it never does.
     #[error("the crypto library failed")]
     Crypto,
@@ -77,8 +74,7 @@ impl Failure {
             Failure::Timeout
             | Failure::WrongKey
             | Failure::UnknownIdentity
-            | Failure::Alerted(_)
-            | Failure::CookieLoop => return None,
+            | Failure::Alerted(_) => return None,
             Failure::Refused(description) => description,
             Failure::UnexpectedMessage => AlertDescription::UNEXPECTED_MESSAGE,
             Failure::ProtocolVersion => AlertDescription::PROTOCOL_VERSION,

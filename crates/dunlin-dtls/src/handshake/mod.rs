@@ -16,6 +16,8 @@
 mod client12;
 mod exchange;
 mod failure;
+#[cfg(all(test, feature = "certificates"))]
+mod orders;
 mod server12;
 
 use alloc::boxed::Box;
@@ -45,6 +47,10 @@ pub(crate) use server12::{Server12, ServerStart};
 
 /// Records of epoch 1 held before they can be opened: a Finished and some eager data.
 const EARLY_RECORDS_MAX: usize = 4;
+
+/// A peer that answers under another key so often has it from somewhere: no use in repeating our
+/// flight. One such record alone may be forged.
+const UNDECIPHERABLE_MAX: u8 = 3;
 
 /// What a handshake may use of the machine.
 pub(crate) struct Context<'a> {
@@ -106,8 +112,8 @@ pub(crate) struct Handshake {
     change_cipher_spec: bool,
     early_records: Vec<Vec<u8>>,
     early_data: Vec<EarlyData>,
-    /// Something came under protection that our keys do not open.
-    undecipherable: bool,
+    /// How much came under protection that our keys do not open.
+    undecipherable: u8,
 }
 
 impl Handshake {
@@ -141,7 +147,7 @@ impl Handshake {
             change_cipher_spec: false,
             early_records: Vec::new(),
             early_data: Vec::new(),
-            undecipherable: false,
+            undecipherable: 0,
         }
     }
 
@@ -191,7 +197,7 @@ impl Handshake {
     ) -> Result<Progress, Failure> {
         match (record.epoch(), record.content_type) {
             (0, content_type::HANDSHAKE) => {
-                self.take_fragments(record.fragment, false, context)?;
+                self.take_fragments(record.fragment, false, context);
             }
             (0, content_type::CHANGE_CIPHER_SPEC) if record.fragment == [1] => {
                 self.change_cipher_spec = true;
@@ -234,12 +240,8 @@ impl Handshake {
         if self.parked_until.is_some() {
             return Err(Failure::NeedUnanswered);
         }
-        if self.undecipherable {
-            // The peer has all that we sent and answers under another key: no use in repeating.
-            return Err(match &self.side {
-                Side::Server(server) if server.knows_no_key() => Failure::UnknownIdentity,
-                _ => Failure::WrongKey,
-            });
+        if self.undecipherable >= UNDECIPHERABLE_MAX {
+            return Err(self.silence());
         }
         context.stats.count(Counter::Retransmitted);
         let packing = self.exchange.packing(context);
@@ -249,10 +251,7 @@ impl Handshake {
         if flight.retransmit(context.now, count_max, packing, keys, context.datagrams) {
             Ok(())
         } else {
-            Err(match &self.side {
-                Side::Server(server) if server.knows_no_key() => Failure::UnknownIdentity,
-                _ => Failure::Timeout,
-            })
+            Err(self.silence())
         }
     }
 
@@ -310,6 +309,15 @@ impl Handshake {
         }
     }
 
+    /// Why nothing more comes of it.
+    fn silence(&self) -> Failure {
+        match &self.side {
+            Side::Server(server) if server.knows_no_key() => Failure::UnknownIdentity,
+            _ if self.undecipherable > 0 => Failure::WrongKey,
+            _ => Failure::Timeout,
+        }
+    }
+
     fn park(&mut self, question: Question, context: &Context<'_>) -> Progress {
         self.parked_until = Some(context.now + context.settings.need_timeout);
         self.questions += 1;
@@ -350,25 +358,18 @@ impl Handshake {
         }
     }
 
-    fn take_fragments(
-        &mut self,
-        bytes: &[u8],
-        protected: bool,
-        context: &mut Context<'_>,
-    ) -> Result<(), Failure> {
+    fn take_fragments(&mut self, bytes: &[u8], protected: bool, context: &mut Context<'_>) {
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
             let Ok(fragment) = Fragment::decode(&mut reader) else {
-                context.stats.count(Counter::MalformedMessage);
-                return Ok(());
+                return context.stats.count(Counter::MalformedMessage);
             };
             if (fragment.kind == kind::FINISHED) != protected {
                 context.stats.count(Counter::MessageInWrongEpoch);
                 continue;
             }
-            self.take_fragment(&fragment, protected, context)?;
+            self.take_fragment(&fragment, protected, context);
         }
-        Ok(())
     }
 
     fn take_fragment(
@@ -376,19 +377,15 @@ impl Handshake {
         fragment: &Fragment<'_>,
         protected: bool,
         context: &mut Context<'_>,
-    ) -> Result<(), Failure> {
+    ) {
         if fragment.kind == kind::HELLO_VERIFY_REQUEST && fragment.is_whole() {
             // Not counted among the messages: a server without memory numbers each of them 0.
             if let Side::Client(client) = &mut self.side {
-                let exchange = &mut self.exchange;
-                return match client.handle_hello_verify(exchange, fragment.body, context) {
-                    Ok(()) => Ok(()),
-                    Err(Fault::Fatal(failure)) => Err(failure),
-                    Err(Fault::Malformed) => {
-                        context.stats.count(Counter::MalformedMessage);
-                        Ok(())
-                    }
-                };
+                let read = client.handle_hello_verify(&mut self.exchange, fragment.body, context);
+                if read.is_err() {
+                    context.stats.count(Counter::MalformedMessage);
+                }
+                return;
             }
         }
         match self.exchange.reassembly.take(fragment, protected) {
@@ -398,7 +395,6 @@ impl Handshake {
             Taken::Repeated if fragment.kind == kind::SERVER_HELLO_DONE => self.resend(context),
             Taken::Repeated => {}
         }
-        Ok(())
     }
 
     /// Opens what was held, once it is the turn of the Finished.
@@ -422,14 +418,15 @@ impl Handshake {
             let opened = match keys.open(&record) {
                 Ok(opened) => opened,
                 Err(counter) => {
-                    self.undecipherable |= counter == Counter::NotAuthentic;
+                    let foreign = u8::from(counter == Counter::NotAuthentic);
+                    self.undecipherable = self.undecipherable.saturating_add(foreign);
                     context.stats.count(counter);
                     continue;
                 }
             };
             match opened.content_type {
                 content_type::HANDSHAKE => {
-                    self.take_fragments(&opened.plaintext, true, context)?;
+                    self.take_fragments(&opened.plaintext, true, context);
                 }
                 content_type::ALERT => take_alert(&opened.plaintext)?,
                 content_type::APPLICATION_DATA if self.early_data.len() < EARLY_RECORDS_MAX => {
