@@ -14,7 +14,8 @@ use crate::slab::Slab;
 /// Answers up to this length stand in the record itself: an acknowledgement of 2.04 with a token of eight
 /// bytes has twelve.
 const INLINE_MAX: usize = 14;
-/// Message IDs before the last two exchanges that stand in the record itself.
+/// Message IDs before the last two exchanges that stand in the record itself: with an Update every minute,
+/// that is all there are within EXCHANGE_LIFETIME.
 const OLDER_INLINE: usize = 3;
 /// No exchange is remembered longer, whatever its profile says: the small clocks of a record turn in twice
 /// this and a little.

@@ -34,7 +34,7 @@ use crate::id::{Instant, PeerId};
 use crate::message::{Message, MessageId, MessageType, Token};
 use crate::outbox::Outbox;
 use crate::peers::{Peers, Slot};
-use crate::profile::Profile;
+use crate::profile::Timing;
 use crate::slab::Slab;
 use crate::stats::{Drop, Stats};
 use crate::timer::Timers;
@@ -75,6 +75,8 @@ pub struct Endpoint {
     peers: Peers,
     /// Which of the other profiles a peer has, for those that have one.
     profiles: HashMap<PeerId, u8>,
+    /// The default profile, then the others.
+    timing: Vec<Timing>,
     timers: Timers<Timer>,
     transmissions: Slab<send::Transmission>,
     exchanges: Slab<serve::Exchange>,
@@ -98,6 +100,10 @@ impl Endpoint {
             outbox: Outbox::default(),
             peers: Peers::new(&config.limits),
             profiles: HashMap::new(),
+            timing: core::iter::once(&config.profile)
+                .chain(&config.other_profiles)
+                .map(Timing::of)
+                .collect(),
             timers: Timers::new(TICK),
             transmissions: Slab::new(),
             exchanges: Slab::new(),
@@ -116,6 +122,7 @@ impl Endpoint {
     /// A datagram came from a peer.
     pub fn handle_receive(&mut self, now: Instant, peer: PeerId, bytes: &[u8]) {
         self.outbox.stats.received += 1;
+        self.peers.wake_up(now);
         let message = match datagram::decode(bytes) {
             Ok(message) => message,
             Err(malformed) => return self.receive_malformed(peer, bytes, malformed.what),
@@ -206,15 +213,17 @@ impl Endpoint {
         &self.config
     }
 
-    fn profile(&self, peer: PeerId) -> &Profile {
-        if self.profiles.is_empty() {
-            return &self.config.profile;
+    #[inline]
+    fn profile(&self, peer: PeerId) -> &Timing {
+        match self.profiles.is_empty() {
+            true => &self.timing[0],
+            false => {
+                &self.timing[self
+                    .profiles
+                    .get(&peer)
+                    .map_or(0, |at| usize::from(*at) + 1)]
+            }
         }
-        let other = self
-            .profiles
-            .get(&peer)
-            .map(|at| &self.config.other_profiles[usize::from(*at)]);
-        other.unwrap_or(&self.config.profile)
     }
 
     /// The record of a peer; `None` and a count if there is no room.
@@ -225,7 +234,7 @@ impl Endpoint {
         let first = self.random.next_u32() as u16;
         match self.peers.find_or_insert(peer, first) {
             Some(slot) => {
-                let lifetime = self.profile(peer).exchange_lifetime();
+                let lifetime = self.profile(peer).exchange_lifetime;
                 self.peers.keep(now, slot, lifetime);
                 Some(slot)
             }
@@ -270,11 +279,11 @@ impl Endpoint {
         let slot = self.slot(now, peer)?;
         let confirmable = message.message_type == MessageType::Confirmable;
         let profile = self.profile(peer);
-        let exchange_lifetime = profile.exchange_lifetime();
+        let exchange_lifetime = profile.exchange_lifetime;
         let lifetime = if confirmable {
             exchange_lifetime
         } else {
-            profile.non_lifetime()
+            profile.non_lifetime
         };
         match self.peers.look_up(now, slot, message.message_id, lifetime) {
             Seen::New => {}

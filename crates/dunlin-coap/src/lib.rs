@@ -11,8 +11,11 @@ pub mod block;
 pub mod code;
 pub mod config;
 mod dedup;
+mod directory;
 pub mod endpoint;
 pub mod event;
+#[doc(hidden)]
+pub mod fuzz;
 mod id;
 pub mod message;
 pub mod observe;

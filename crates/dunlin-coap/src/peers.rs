@@ -5,24 +5,30 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::hash::BuildHasher;
 use core::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::HashMap;
 
-use crate::dedup::{Answers, Memory, Overflow, Remembered, Seen, prune_overflow};
+use crate::dedup::{Answers, LIFETIME_MAX, Memory, Overflow, Remembered, Seen, prune_overflow};
+use crate::directory::Directory;
 use crate::id::{Barrier, Instant, PeerId};
 use crate::message::MessageId;
 use crate::slab::Slab;
-use crate::timer::Wheel;
 
 /// The place of a peer's record.
 pub(crate) type Slot = u32;
 
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// Records looked at in one go for those whose memory has run out: a few hundred kilobytes, so that a
+/// million peers are swept in small steps. Where there are fewer, all are looked at, and only when the
+/// first of them is due.
+const SWEEP: usize = 4096;
 /// A record that still has something under way when its memory runs out is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// If nobody has looked for so long, the host has slept; the small clocks in the records may have turned,
+/// so nothing in them is believed.
+const SLEPT: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 struct Record {
@@ -33,6 +39,8 @@ struct Record {
     /// The first open exchange, which names the next.
     exchanges: u32,
     next_message_id: u16,
+    /// When the memory runs out, in seconds; 16 bits are eighteen hours.
+    until: u16,
     overflowing: bool,
     vacant: bool,
 }
@@ -90,11 +98,12 @@ pub(crate) enum Waiting {
 
 #[derive(Debug)]
 pub(crate) struct Peers {
-    hasher: DefaultHashBuilder,
-    table: HashTable<Slot>,
+    directory: Directory,
     records: Vec<Record>,
     vacant: u32,
-    memory_timers: Wheel,
+    /// The next record to be looked at, and when.
+    sweep_at: usize,
+    sweep_next: Option<Instant>,
     overflow: HashMap<Slot, Overflow>,
     answers: Answers,
     lives: Slab<Live>,
@@ -106,12 +115,11 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) fn new(limits: &crate::config::Limits) -> Self {
         Self {
-            hasher: DefaultHashBuilder::default(),
-            table: HashTable::new(),
+            directory: Directory::default(),
             records: Vec::new(),
             vacant: NONE,
-            // Memory is counted in seconds; a coarse tick lets a thousand records go in one wake-up.
-            memory_timers: Wheel::new(Duration::from_secs(1)),
+            sweep_at: 0,
+            sweep_next: None,
             overflow: HashMap::new(),
             answers: Answers::default(),
             lives: Slab::new(),
@@ -123,15 +131,12 @@ impl Peers {
 
     /// How many records there are.
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.directory.len()
     }
 
     #[inline]
     pub(crate) fn find(&self, peer: PeerId) -> Option<Slot> {
-        let hash = self.hasher.hash_one(peer.0);
-        self.table
-            .find(hash, |slot| self.records[*slot as usize].id == peer)
-            .copied()
+        self.directory.find(peer.0)
     }
 
     /// The record of a peer, made if it is missing. `None` if there are too many.
@@ -140,7 +145,7 @@ impl Peers {
         if let Some(slot) = self.find(peer) {
             return Some(slot);
         }
-        if self.table.len() >= self.peers_max as usize {
+        if self.directory.len() >= self.peers_max as usize {
             return None;
         }
         let record = Record {
@@ -149,6 +154,7 @@ impl Peers {
             live: NONE,
             exchanges: NONE,
             next_message_id: first_message_id,
+            until: 0,
             overflowing: false,
             vacant: false,
         };
@@ -164,14 +170,7 @@ impl Peers {
                 (self.records.len() - 1) as u32
             }
         };
-        let Self {
-            hasher,
-            table,
-            records,
-            ..
-        } = self;
-        let hash_of = |slot: &Slot| hasher.hash_one(records[*slot as usize].id.0);
-        table.insert_unique(hasher.hash_one(peer.0), slot, hash_of);
+        self.directory.insert(peer.0, slot);
         Some(slot)
     }
 
@@ -182,9 +181,11 @@ impl Peers {
     /// The record lives at least this long from now.
     #[inline]
     pub(crate) fn keep(&mut self, now: Instant, slot: Slot, lifetime: Duration) {
-        let lifetime = lifetime.min(crate::dedup::LIFETIME_MAX);
-        self.memory_timers
-            .set(slot, now.saturating_add(lifetime + Duration::from_secs(1)));
+        let end = now.saturating_add(lifetime.min(LIFETIME_MAX) + Duration::from_secs(1));
+        self.records[slot as usize].until = end.as_secs() as u16;
+        if self.sweep_next.is_none_or(|next| next > end) {
+            self.sweep_next = Some(end);
+        }
     }
 
     #[inline]
@@ -300,20 +301,61 @@ impl Peers {
         }
     }
 
-    /// Drops the records whose memory has run out.
+    /// Drops records whose memory has run out.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some(slot) = self.memory_timers.pop_expired(now) {
-            let record = &self.records[slot as usize];
-            if record.live == NONE && record.exchanges == NONE {
-                self.remove(slot);
-            } else {
-                self.memory_timers.set(slot, now.saturating_add(LOOK_AGAIN));
-            }
+        if self.sweep_next.is_none_or(|next| next > now) {
+            return;
         }
+        self.wake_up(now);
+        let end = self.records.len().min(self.sweep_at + SWEEP);
+        let mut first_due = None;
+        for slot in self.sweep_at..end {
+            let record = &mut self.records[slot];
+            if record.vacant {
+                continue;
+            }
+            let mut left = record.until.wrapping_sub(now.as_secs() as u16) as i16;
+            if left <= 0 && record.live == NONE && record.exchanges == NONE {
+                self.remove(slot as Slot);
+                continue;
+            } else if left <= 0 {
+                left = LOOK_AGAIN.as_secs() as i16;
+                record.until = (now + LOOK_AGAIN).as_secs() as u16;
+            }
+            first_due = Some(first_due.map_or(left, |due: i16| due.min(left)));
+        }
+        self.sweep_at = if end < self.records.len() { end } else { 0 };
+        let steps = self.records.len().div_ceil(SWEEP) as u32;
+        self.sweep_next = match steps {
+            _ if self.directory.is_empty() => None,
+            0 | 1 => first_due.map(|left| {
+                let due = now.as_secs().saturating_add(left as u64);
+                Duration::from_secs(due)
+            }),
+            // A whole turn takes a quarter of what a record lives.
+            _ => Some(now + Duration::from_secs(60) / steps),
+        };
+    }
+
+    /// After a long sleep of the host no record is believed.
+    #[inline]
+    pub(crate) fn wake_up(&mut self, now: Instant) {
+        if self
+            .sweep_next
+            .is_none_or(|next| now < next.saturating_add(SLEPT))
+        {
+            return;
+        }
+        for record in &mut self.records {
+            record.memory.release(&mut self.answers);
+            record.until = now.as_secs() as u16;
+        }
+        self.overflow.clear();
+        self.sweep_next = Some(now);
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
-        self.memory_timers.next_wakeup()
+        self.sweep_next
     }
 
     /// Drops a record, with nothing under way.
@@ -331,11 +373,7 @@ impl Peers {
         if record.overflowing {
             self.overflow.remove(&slot);
         }
-        self.memory_timers.cancel(slot);
-        let found = self
-            .table
-            .find_entry(self.hasher.hash_one(id.0), |other| *other == slot);
-        found.expect("a record stands in the table").remove();
+        self.directory.remove(id.0);
     }
 }
 
@@ -348,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_record_is_small() {
-        assert!(size_of::<Record>() <= 84, "{}", size_of::<Record>());
+        assert!(size_of::<Record>() <= 88, "{}", size_of::<Record>());
     }
 
     #[test]
@@ -367,6 +405,46 @@ mod tests {
             peers.find_or_insert(PeerId(peer), 0).unwrap();
         }
         assert_eq!(peers.records.len(), 100);
+    }
+
+    #[test]
+    fn many_records_are_swept_in_steps() {
+        let mut peers = Peers::new(&Limits::default());
+        let start = Duration::from_secs(1000);
+        for peer in 0..3 * SWEEP as u32 {
+            let slot = peers.find_or_insert(PeerId(peer), 0).unwrap();
+            peers.remember(start, slot, MessageId(1), true, LIFETIME);
+        }
+        let mut steps = 0;
+        while let Some(next) = peers.next_wakeup() {
+            assert!(next >= start + LIFETIME && next < start + LIFETIME + Duration::from_secs(90));
+            let before = peers.len();
+            peers.expire(next);
+            assert_eq!(before - peers.len(), SWEEP);
+            steps += 1;
+        }
+        assert_eq!((steps, peers.len()), (3, 0));
+    }
+
+    #[test]
+    fn after_a_long_sleep_nothing_is_a_duplicate() {
+        let mut peers = Peers::new(&Limits::default());
+        let start = Duration::from_secs(1000);
+        let slot = peers.find_or_insert(PeerId(1), 0).unwrap();
+        peers.remember(start, slot, MessageId(1), true, LIFETIME);
+        // The small clock of the memory has turned exactly once.
+        let morning = start + Duration::from_secs(1 << 15);
+        assert_ne!(
+            peers.look_up(morning, slot, MessageId(1), LIFETIME),
+            Seen::New
+        );
+        peers.wake_up(morning);
+        assert_eq!(
+            peers.look_up(morning, slot, MessageId(1), LIFETIME),
+            Seen::New
+        );
+        peers.expire(morning);
+        assert_eq!(peers.len(), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Transmission parameters (RFC 7252 §4.8): one set per kind of bearer, with the standard's names and
 //! defaults. What the standard derives is computed here, never stored.
 
+use core::ops::Deref;
 use core::time::Duration;
 
 use crate::block::BlockSize;
@@ -105,6 +106,32 @@ impl Profile {
 impl Default for Profile {
     fn default() -> Self {
         Self::UDP
+    }
+}
+
+/// A profile with what every message asks of it computed beforehand.
+#[derive(Clone, Debug)]
+pub(crate) struct Timing {
+    profile: Profile,
+    pub(crate) exchange_lifetime: Duration,
+    pub(crate) non_lifetime: Duration,
+}
+
+impl Timing {
+    pub(crate) fn of(profile: &Profile) -> Self {
+        Self {
+            exchange_lifetime: profile.exchange_lifetime(),
+            non_lifetime: profile.non_lifetime(),
+            profile: profile.clone(),
+        }
+    }
+}
+
+impl Deref for Timing {
+    type Target = Profile;
+
+    fn deref(&self) -> &Profile {
+        &self.profile
     }
 }
 

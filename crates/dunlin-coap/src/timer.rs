@@ -45,7 +45,7 @@ const EMPTY: Entry = Entry {
 /// deadlines that far away compares on expiry and sets again.
 #[derive(Clone, Debug)]
 pub struct Wheel {
-    tick: Duration,
+    tick_ns: u64,
     /// Every deadline before this tick has fired.
     current: u64,
     entries: Vec<Entry>,
@@ -63,7 +63,7 @@ impl Wheel {
     pub fn new(tick: Duration) -> Self {
         assert!(!tick.is_zero(), "a tick has a length");
         Self {
-            tick,
+            tick_ns: nanoseconds(tick),
             current: 0,
             entries: Vec::new(),
             heads: vec![NONE; SLOTS * LEVELS].into_boxed_slice(),
@@ -125,7 +125,7 @@ impl Wheel {
 
     /// The next key whose deadline has come, which then has none any more.
     pub fn pop_expired(&mut self, now: Instant) -> Option<u32> {
-        let target = (now.as_nanos() / self.tick.as_nanos()) as u64;
+        let target = nanoseconds(now) / self.tick_ns;
         loop {
             let key = self.heads[(self.current & 0xff) as usize];
             if key != NONE {
@@ -161,14 +161,11 @@ impl Wheel {
             NONE => self.next_slot().map(|(_, _, tick)| tick)?,
             _ => self.current,
         };
-        let nanos = u128::from(tick) * self.tick.as_nanos();
-        let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
-        Some(Duration::new(seconds, (nanos % 1_000_000_000) as u32))
+        Some(Duration::from_nanos(tick.saturating_mul(self.tick_ns)))
     }
 
     fn tick_after(&self, deadline: Instant) -> u64 {
-        let ticks = deadline.as_nanos().div_ceil(self.tick.as_nanos());
-        u64::try_from(ticks).unwrap_or(u64::MAX)
+        nanoseconds(deadline).div_ceil(self.tick_ns)
     }
 
     /// The next slot with something in it, and the tick at which it begins. Lower levels come first:
@@ -254,6 +251,14 @@ impl Wheel {
         }
         self.entries[key as usize].previous = UNLINKED;
     }
+}
+
+/// 64 bits of nanoseconds are five hundred years; what lies behind is as good as never.
+#[inline]
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(time.subsec_nanos()))
 }
 
 /// Names a timer of [`Timers`]. One that has fired or was removed names nothing, and is never mistaken for

@@ -242,7 +242,7 @@ impl Endpoint {
             asked.state = State::Acknowledged;
         }
         let told = asked.remainder_of.is_none();
-        let wait = self.profile(peer).exchange_lifetime();
+        let wait = self.profile(peer).exchange_lifetime;
         self.await_response(now, index, wait);
         if told {
             self.outbox.event(Event::Acknowledged { request, peer });

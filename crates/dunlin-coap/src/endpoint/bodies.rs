@@ -46,10 +46,10 @@ impl Endpoint {
     ) {
         let known = self.body_of(slot, survey.key);
         if block.number == 0 {
-            if let Some(index) = known.filter(|index| !self.repeats_first(*index, block, message)) {
+            // Whether it is the first block once more or the first of another body cannot be told, so it
+            // begins anew.
+            if let Some(index) = known {
                 self.remove_body(index);
-            } else if let Some(index) = known {
-                return self.continue_body(now, slot, message, survey, block, index);
             }
             return self.begin_body(now, slot, message, survey, block);
         }
@@ -60,14 +60,6 @@ impl Endpoint {
                 self.refuse_block(slot, message, block, Code::REQUEST_ENTITY_INCOMPLETE);
             }
         }
-    }
-
-    /// Whether a first block is the one that came last once more, under another Message ID.
-    fn repeats_first(&self, index: u32, block: BlockValue, message: &Message<'_>) -> bool {
-        self.bodies.get(index).is_some_and(|body| {
-            body.pending.is_none()
-                && body.assembly.check(block, message.payload.len()) == Ok(Piece::Again)
-        })
     }
 
     fn body_of(&self, slot: Slot, key: u64) -> Option<u32> {

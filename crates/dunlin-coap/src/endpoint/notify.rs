@@ -40,7 +40,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         exchange: ExchangeId,
-        response: Response,
+        mut response: Response,
         barrier: Barrier,
     ) -> Result<ObserverId, Refused> {
         let asking = self.asking(exchange)?;
@@ -57,7 +57,7 @@ impl Endpoint {
         if known.is_none() {
             self.check_room_for_observer(slot)?;
         }
-        let (response, sliced) = self.slice(exchange, &asking, response)?;
+        let sliced = self.slice(exchange, &asking, &mut response)?;
         if let Some(index) = known {
             self.drop_observer(now, index, ObserverEnd::Replaced);
         }

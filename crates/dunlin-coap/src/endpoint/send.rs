@@ -170,7 +170,7 @@ impl Endpoint {
         let peer = self.peers.id(slot);
         self.outbox.transmit_copy(peer, &bytes, barrier);
         let profile = self.profile(peer);
-        let lifetime = profile.exchange_lifetime();
+        let lifetime = profile.exchange_lifetime;
         let spread = profile.ack_random_factor_permille.saturating_sub(1000);
         let timeout = profile.ack_timeout;
         let chance = self.random.next_u32();
@@ -216,16 +216,15 @@ impl Endpoint {
     }
 
     pub(super) fn transmission_timed_out(&mut self, now: Instant, index: u32) {
+        let Some(slot) = self.transmissions.get(index).map(|t| t.slot) else {
+            return;
+        };
+        let peer = self.peers.id(slot);
+        let max_retransmit = self.profile(peer).max_retransmit;
         let Some(transmission) = self.transmissions.get_mut(index) else {
             return;
         };
-        let slot = transmission.slot;
-        let peer = self.peers.id(slot);
-        let profile = match self.profiles.get(&peer) {
-            Some(at) => &self.config.other_profiles[usize::from(*at)],
-            None => &self.config.profile,
-        };
-        if transmission.retransmissions < profile.max_retransmit {
+        if transmission.retransmissions < max_retransmit {
             transmission.retransmissions += 1;
             transmission.wait = transmission.wait.saturating_mul(2);
             let again = now.saturating_add(transmission.wait);

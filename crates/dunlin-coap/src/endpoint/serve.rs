@@ -167,8 +167,8 @@ impl Endpoint {
             (Kind::Request(_), true) => profile.acknowledge_after,
             // It is acknowledged when its body is there and safe, but before the peer gives up.
             (Kind::Fetching(_), true) => profile.max_transmit_span() / 2,
-            (Kind::Notification(_), true) => profile.exchange_lifetime(),
-            (_, false) => profile.non_lifetime(),
+            (Kind::Notification(_), true) => profile.exchange_lifetime,
+            (_, false) => profile.non_lifetime,
         };
         let index = self.exchanges.next_index();
         let timer = self
@@ -270,7 +270,7 @@ impl Endpoint {
         };
         let peer = self.peers.id(exchange.slot);
         self.timers.remove(exchange.timer);
-        let end = now.saturating_add(self.profile(peer).exchange_lifetime());
+        let end = now.saturating_add(self.profile(peer).exchange_lifetime);
         let timer = self.timers.insert(end, Timer::Exchange(index));
         if let Some(exchange) = self.exchanges.get_mut(index) {
             exchange.timer = timer;
@@ -304,14 +304,14 @@ impl Endpoint {
         &mut self,
         now: Instant,
         exchange: ExchangeId,
-        response: Response,
+        mut response: Response,
         barrier: Barrier,
     ) -> Result<(), Refused> {
         let asking = self.asking(exchange)?;
         if !is_answer(response.code) {
             return Err(Refused::WrongCode);
         }
-        let (response, sliced) = self.slice(exchange, &asking, response)?;
+        let sliced = self.slice(exchange, &asking, &mut response)?;
         self.answer(now, exchange, asking, response, sliced, None, barrier);
         Ok(())
     }

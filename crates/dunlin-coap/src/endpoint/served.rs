@@ -63,26 +63,28 @@ impl Sliced {
 }
 
 impl Endpoint {
-    /// Which part of a response answers a request. A block behind the end of it is a bad request.
+    /// Which part of a response answers a request. A block behind its end makes it a bad request.
     pub(super) fn slice(
         &mut self,
         exchange: ExchangeId,
         asking: &Asking,
-        response: Response,
-    ) -> Result<(Response, Sliced), Refused> {
+        response: &mut Response,
+    ) -> Result<Sliced, Refused> {
         let size = self
             .profile(self.peers.id(self.exchange(exchange)?.slot))
             .block_size;
         let behind = asking.block2.is_some_and(|block| {
             block.number > 0 && block.offset() >= response.payload.len() as u64
         });
-        let own = response.options.view().contains(OptionNumber::BLOCK2);
-        if behind && !own && response.code.is_success() {
+        if behind
+            && response.code.is_success()
+            && !response.options.view().contains(OptionNumber::BLOCK2)
+        {
             self.outbox.stats.drop(Drop::BlockOutOfOrder);
-            return Ok((Response::new(Code::BAD_REQUEST), Sliced::WHOLE));
+            *response = Response::new(Code::BAD_REQUEST);
+            return Ok(Sliced::WHOLE);
         }
-        let sliced = self.slice_for(asking.block2, size, &response)?;
-        Ok((response, sliced))
+        self.slice_for(asking.block2, size, response)
     }
 
     pub(super) fn slice_for(

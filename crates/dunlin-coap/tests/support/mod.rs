@@ -1,6 +1,6 @@
 //! An endpoint on a bench: raw messages in, raw messages and events out, and a clock that only moves when it
 //! is told to.
-#![allow(dead_code, unreachable_pub)] // Each test binary uses its part.
+#![allow(dead_code, unreachable_pub, unused_imports)] // Each test binary uses its part.
 
 use std::collections::VecDeque;
 use std::time::Duration;
