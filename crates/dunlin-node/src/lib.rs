@@ -1,3 +1,22 @@
 //! The product as a library: shards, committer, and who is handed to whom.
+//!
+//! [`Node::start`] takes a [`Config`] and gives a running LwM2M Server with its store and API. Read
+//! `node` for the order of things, `shard` for the loop that everything goes through, `facts` for
+//! what survives a restart.
 
+mod backend;
+pub mod config;
+mod directory;
+mod facts;
+mod node;
 mod record;
+mod shard;
+mod telemetry;
+mod teller;
+mod tokens;
+mod view;
+
+pub use config::{Config, ConfigError};
+pub use facts::LoadError;
+pub use node::{Data, Node, StartError};
+pub use telemetry::METRICS;

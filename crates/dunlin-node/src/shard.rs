@@ -6,7 +6,6 @@
 //! order until the committer says so. Meanwhile the loop goes on.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,8 +21,10 @@ use dunlin_store::{Batch, Store, Submission, SubmitRefused, Submitter};
 use dunlin_transport::{Address, Now, WallTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::config::NoSec;
 use crate::directory::Directory;
 use crate::facts::Recorder;
+use crate::node::nosec_allows;
 use crate::teller::{Durable, Teller};
 
 /// Batches of datagrams that one turn takes before it looks at commands and time again: a turn
@@ -102,6 +103,7 @@ pub(crate) struct LoopStats {
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
     pub(crate) truncated: AtomicU64,
+    pub(crate) turned_away: AtomicU64,
     pub(crate) send_failures: AtomicU64,
     pub(crate) handed_over: AtomicU64,
     pub(crate) handed_over_lost: AtomicU64,
@@ -113,6 +115,7 @@ pub(crate) struct LoopStats {
 pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) server: Server,
+    pub(crate) nosec: NoSec,
     pub(crate) bearers: Vec<UdpBearer>,
     pub(crate) recorder: Recorder,
     pub(crate) store: Arc<dyn Store>,
@@ -135,8 +138,11 @@ pub(crate) struct Shard {
     backlog: VecDeque<(Batch, Vec<dunlin_server::Event>, u64)>,
     pending: VecDeque<(u64, Pending)>,
     outgoing: Vec<SendBatch>,
+    /// Whether each bearer is one of IPv4.
+    families: Vec<bool>,
     waiters: HashMap<RequestId, Waiter>,
     timeout: Option<Duration>,
+    knock_told: Duration,
     store_healthy: bool,
     told_healthy: bool,
     stopping: bool,
@@ -149,6 +155,8 @@ pub(crate) fn now() -> Now {
 
 impl Shard {
     pub(crate) fn new(parts: Parts) -> Self {
+        let is_ipv4 = |bearer: &UdpBearer| bearer.local_addr().is_ok_and(|at| at.is_ipv4());
+        let families = parts.bearers.iter().map(is_ipv4).collect();
         let outgoing = parts.bearers.iter().map(|_| SendBatch::with_capacity(64)).collect();
         Self {
             parts,
@@ -159,8 +167,10 @@ impl Shard {
             backlog: VecDeque::new(),
             pending: VecDeque::new(),
             outgoing,
+            families,
             waiters: HashMap::new(),
             timeout: None,
+            knock_told: Duration::ZERO,
             store_healthy: true,
             told_healthy: true,
             stopping: false,
@@ -191,7 +201,7 @@ impl Shard {
     }
 
     /// Runs until told to stop.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>) -> io::Result<()> {
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>) {
         let mut batches: Vec<ReceiveBatch> =
             self.parts.bearers.iter().map(|_| ReceiveBatch::new(DATAGRAM_MAX)).collect();
         while !(self.stopping && self.pending.is_empty() && self.backlog.is_empty()) {
@@ -216,7 +226,6 @@ impl Shard {
                 break;
             }
         }
-        Ok(())
     }
 
     fn wake(&self) -> Option<Duration> {
@@ -291,7 +300,7 @@ impl Shard {
                     stats.truncated.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
-                self.datagram(now, datagram.from, datagram.to, datagram.bytes);
+                self.datagram(now, datagram.from, datagram.local, datagram.bytes);
             }
             batches[ready] = taken;
             self.end_turn(now);
@@ -306,6 +315,9 @@ impl Shard {
     }
 
     fn datagram(&mut self, now: Now, from: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
+        if !nosec_allows(self.parts.nosec, from.ip()) {
+            return self.turn_away(now, from);
+        }
         let owner = self.owner_of(bytes);
         if owner != self.parts.index {
             let input = Input::Datagram { from, local, bytes: bytes.to_vec() };
@@ -319,6 +331,23 @@ impl Shard {
         self.drain(now);
     }
 
+    /// A datagram without security from where none is allowed: not answered, and told at most once
+    /// a second, so that who made a mistake finds it and who floods us fills nothing.
+    fn turn_away(&mut self, now: Now, from: SocketAddr) {
+        self.parts.stats.turned_away.fetch_add(1, Ordering::Relaxed);
+        if now.instant < self.knock_told + Duration::from_secs(1) {
+            return;
+        }
+        self.knock_told = now.instant;
+        self.live(LiveEvent::Refused {
+            endpoint: None,
+            at: now.wall,
+            address: Address::Udp(from),
+            code: dunlin_lwm2m::operation::ResponseCode::Forbidden,
+            reason: "clients without security are heard on this machine alone; --nosec any lets them in from everywhere".into(),
+        });
+    }
+
     fn owner_of(&self, bytes: &[u8]) -> usize {
         let shards = self.parts.peers.len();
         if shards == 1 {
@@ -326,7 +355,7 @@ impl Shard {
         }
         match dunlin_transport::route(bytes) {
             dunlin_transport::Route::VirtualShard(virtual_shard) => {
-                usize::from(virtual_shard) * shards / 256
+                usize::from(virtual_shard) % shards
             }
             dunlin_transport::Route::Token(prefix) if usize::from(prefix) < shards => {
                 usize::from(prefix)
@@ -395,9 +424,7 @@ impl Shard {
     }
 
     fn transmit(&mut self, to: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
-        let found = self.parts.bearers.iter().position(|bearer| {
-            bearer.local_addr().is_ok_and(|address| address.is_ipv4() == to.is_ipv4())
-        });
+        let found = self.families.iter().position(|is_ipv4| *is_ipv4 == to.is_ipv4());
         let Some(bearer) = found else { return };
         if self.outgoing[bearer].is_full() {
             self.flush(bearer);
@@ -414,12 +441,11 @@ impl Shard {
         }
         let count = batch.len();
         // What the kernel has no room for is lost like any datagram; CoAP sends again.
-        let sent = self.parts.bearers[bearer].try_send(batch).unwrap_or(0);
-        let left = batch.len();
-        batch.discard(left);
+        let left = self.parts.bearers[bearer].try_send(batch).unwrap_or(count);
+        batch.discard(batch.len());
         let stats = &self.parts.stats;
-        stats.sent.fetch_add(sent as u64, Ordering::Relaxed);
-        stats.send_failures.fetch_add((count - sent.min(count)) as u64, Ordering::Relaxed);
+        stats.sent.fetch_add((count - left.min(count)) as u64, Ordering::Relaxed);
+        stats.send_failures.fetch_add(left as u64, Ordering::Relaxed);
     }
 
     fn need(&mut self, now: Now, id: NeedId, need: Need) {

@@ -1,0 +1,233 @@
+//! What an operator measures: counters of shards, bearers, committer and process, as Prometheus
+//! reads them.
+//!
+//! Shards count in plain integers of their own; they are asked when somebody scrapes. A row here is
+//! a row in `docs/reference/metrics.md`, which a test holds.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use dunlin_server::Stats;
+use dunlin_store::CommitterState;
+
+use crate::backend::NodeBackend;
+use crate::shard::{Input, LoopStats};
+
+/// How long a scrape waits for the shards: a busy one is left out, and shows that it was.
+const SCRAPE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The name, kind and meaning of every metric.
+pub const METRICS: &[(&str, &str, &str)] = &[
+    ("dunlin_info", "gauge", "1, with the version as label"),
+    ("dunlin_clients", "gauge", "Clients by state: registered, departed (remembered)"),
+    ("dunlin_observations", "gauge", "Observations of Clients"),
+    ("dunlin_requests_waiting", "gauge", "Downlink requests that wait or are under way"),
+    ("dunlin_uplinks_total", "counter", "Uplinks answered well, by kind"),
+    ("dunlin_uplinks_refused_total", "counter", "Uplinks refused"),
+    ("dunlin_notifications_total", "counter", "Notifications by what became of them"),
+    ("dunlin_downlinks_total", "counter", "Downlink requests by what became of them"),
+    ("dunlin_coap_received_total", "counter", "CoAP messages received"),
+    ("dunlin_coap_dropped_total", "counter", "CoAP messages that led to nothing, by cause"),
+    ("dunlin_datagrams_received_total", "counter", "Datagrams received from the sockets"),
+    ("dunlin_datagrams_sent_total", "counter", "Datagrams given to the kernel"),
+    ("dunlin_datagrams_lost_total", "counter", "Datagrams lost here, by reason"),
+    ("dunlin_datagrams_handed_over_total", "counter", "Datagrams handed to another shard"),
+    ("dunlin_pending", "gauge", "Datagrams and outcomes that wait for the disk"),
+    ("dunlin_commits_total", "counter", "Batches committed"),
+    ("dunlin_syncs_total", "counter", "Groups of batches made durable with one sync"),
+    ("dunlin_commit_failures_total", "counter", "Attempts to commit that failed"),
+    ("dunlin_commit_queue_bytes", "gauge", "Bytes that wait for the committer"),
+    ("dunlin_store_healthy", "gauge", "1 while commits become durable"),
+    ("dunlin_log_bytes", "gauge", "Bytes of the event log on disk"),
+    ("dunlin_shards_answering", "gauge", "Shards that answered this scrape"),
+    ("process_cpu_seconds_total", "counter", "CPU time of the process"),
+    ("process_resident_memory_bytes", "gauge", "Memory of the process"),
+];
+
+/// Where the counters are.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    pub(crate) loops: Vec<Arc<LoopStats>>,
+}
+
+/// What shards say in one scrape, summed.
+#[derive(Default)]
+struct Summed {
+    answering: usize,
+    stats: Stats,
+    received: u64,
+    drops: Vec<(&'static str, u64)>,
+}
+
+impl Telemetry {
+    pub(crate) fn metrics(&self, backend: &NodeBackend) -> String {
+        let summed = ask_shards(backend);
+        let mut page = Page::default();
+        page.value("dunlin_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        self.clients(&mut page, &summed);
+        self.datagrams(&mut page);
+        store(&mut page, backend);
+        page.value("dunlin_shards_answering", &[], summed.answering as u64);
+        process(&mut page);
+        page.text
+    }
+
+    fn clients(&self, page: &mut Page, summed: &Summed) {
+        let stats = &summed.stats;
+        page.value("dunlin_clients", &[("state", "registered")], stats.registered as u64);
+        page.value("dunlin_clients", &[("state", "departed")], stats.departed as u64);
+        page.value("dunlin_observations", &[], stats.observations as u64);
+        page.value("dunlin_requests_waiting", &[], stats.requests as u64);
+        for (kind, count) in [
+            ("register", stats.registers),
+            ("refresh", stats.refreshes),
+            ("update", stats.updates),
+            ("deregister", stats.deregisters),
+        ] {
+            page.value("dunlin_uplinks_total", &[("kind", kind)], count);
+        }
+        page.value("dunlin_uplinks_refused_total", &[], stats.refused + stats.violations);
+        for (outcome, count) in [
+            ("taken", stats.notifications),
+            ("late", stats.notifications_late),
+            ("duplicate", stats.notifications_duplicate),
+            ("undecodable", stats.notifications_undecodable),
+            ("stray", stats.notifications_stray),
+        ] {
+            page.value("dunlin_notifications_total", &[("outcome", outcome)], count);
+        }
+        for (outcome, count) in [
+            ("sent", stats.requests_sent),
+            ("answered", stats.requests_answered),
+            ("failed", stats.requests_failed),
+        ] {
+            page.value("dunlin_downlinks_total", &[("outcome", outcome)], count);
+        }
+        page.value("dunlin_coap_received_total", &[], summed.received);
+        for (cause, count) in &summed.drops {
+            page.value("dunlin_coap_dropped_total", &[("cause", cause)], *count);
+        }
+    }
+
+    fn datagrams(&self, page: &mut Page) {
+        let sum = |of: fn(&LoopStats) -> &std::sync::atomic::AtomicU64| -> u64 {
+            self.loops.iter().map(|stats| of(stats).load(Ordering::Relaxed)).sum()
+        };
+        page.value("dunlin_datagrams_received_total", &[], sum(|stats| &stats.received));
+        page.value("dunlin_datagrams_sent_total", &[], sum(|stats| &stats.sent));
+        for (reason, count) in [
+            ("truncated", sum(|stats| &stats.truncated)),
+            ("nosec_not_allowed", sum(|stats| &stats.turned_away)),
+            ("send_failed", sum(|stats| &stats.send_failures)),
+            ("hand_over_full", sum(|stats| &stats.handed_over_lost)),
+        ] {
+            page.value("dunlin_datagrams_lost_total", &[("reason", reason)], count);
+        }
+        page.value("dunlin_datagrams_handed_over_total", &[], sum(|stats| &stats.handed_over));
+        page.value("dunlin_pending", &[], sum(|stats| &stats.pending));
+    }
+}
+
+fn ask_shards(backend: &NodeBackend) -> Summed {
+    let (told, answers) = channel();
+    let mut asked = 0;
+    for shard in backend.shards.iter() {
+        let told = told.clone();
+        let input = Input::Run(Box::new(move |shard, _| {
+            let coap = shard.server().transport().stats();
+            let drops: Vec<(&'static str, u64)> = dunlin_transport::coap::stats::Drop::ALL
+                .iter()
+                .map(|cause| (cause.name(), coap.dropped(*cause)))
+                .collect();
+            let _ = told.send((shard.server().stats(), coap.received, drops));
+        }));
+        asked += usize::from(shard.inbox.try_send(input).is_ok());
+    }
+    let mut summed = Summed::default();
+    for _ in 0..asked {
+        let Ok((stats, received, drops)) = answers.recv_timeout(SCRAPE_PATIENCE) else { break };
+        summed.answering += 1;
+        summed.received += received;
+        add(&mut summed.stats, &stats);
+        if summed.drops.is_empty() {
+            summed.drops = drops;
+        } else {
+            summed.drops.iter_mut().zip(drops).for_each(|(sum, one)| sum.1 += one.1);
+        }
+    }
+    summed
+}
+
+fn add(sum: &mut Stats, one: &Stats) {
+    sum.registered += one.registered;
+    sum.departed += one.departed;
+    sum.observations += one.observations;
+    sum.requests += one.requests;
+    sum.registers += one.registers;
+    sum.refreshes += one.refreshes;
+    sum.updates += one.updates;
+    sum.deregisters += one.deregisters;
+    sum.refused += one.refused;
+    sum.violations += one.violations;
+    sum.notifications += one.notifications;
+    sum.notifications_late += one.notifications_late;
+    sum.notifications_duplicate += one.notifications_duplicate;
+    sum.notifications_undecodable += one.notifications_undecodable;
+    sum.notifications_stray += one.notifications_stray;
+    sum.requests_sent += one.requests_sent;
+    sum.requests_answered += one.requests_answered;
+    sum.requests_failed += one.requests_failed;
+}
+
+fn store(page: &mut Page, backend: &NodeBackend) {
+    let stats = backend.committer.stats();
+    page.value("dunlin_commits_total", &[], stats.batches);
+    page.value("dunlin_syncs_total", &[], stats.groups);
+    page.value("dunlin_commit_failures_total", &[], stats.failures);
+    page.value("dunlin_commit_queue_bytes", &[], stats.queued_bytes);
+    let healthy = backend.committer.state() == CommitterState::Healthy;
+    page.value("dunlin_store_healthy", &[], u64::from(healthy));
+    page.value("dunlin_log_bytes", &[], backend.store.bytes());
+}
+
+fn process(page: &mut Page) {
+    let cpu = dunlin_net::clock::process_cpu().as_secs_f64();
+    page.number("process_cpu_seconds_total", &[], &format!("{cpu:.3}"));
+    // The second number of statm is the resident set in pages of 4 KiB.
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    if let Some(pages) = pages {
+        page.value("process_resident_memory_bytes", &[], pages * 4_096);
+    }
+}
+
+/// A page in the text format of Prometheus.
+#[derive(Default)]
+struct Page {
+    text: String,
+    last: &'static str,
+}
+
+impl Page {
+    fn value(&mut self, name: &'static str, labels: &[(&str, &str)], value: u64) {
+        self.number(name, labels, &value.to_string());
+    }
+
+    fn number(&mut self, name: &'static str, labels: &[(&str, &str)], value: &str) {
+        if self.last != name {
+            self.last = name;
+            let described = METRICS.iter().find(|(known, ..)| *known == name);
+            let (_, kind, help) = described.expect("every metric is described in METRICS");
+            let _ = writeln!(self.text, "# HELP {name} {help}.\n# TYPE {name} {kind}");
+        }
+        let labels: Vec<String> =
+            labels.iter().map(|(key, label)| format!("{key}=\"{label}\"")).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.text, "{name}{labels} {value}");
+    }
+}
