@@ -3,6 +3,7 @@
 //! The floors below are machines that are handed time, chance and bytes. This crate is where those
 //! three come from, and nothing else: it knows no rule of CoAP or LwM2M.
 //!
+//! - [`client`]: the loop around a Client machine.
 //! - [`clock`]: the only `now()`.
 //! - [`seed`]: the only entropy of the operating system.
 //! - [`socket`]: how a UDP socket is opened, and what the kernel granted of what we asked.
@@ -10,6 +11,7 @@
 //! - [`yardstick`]: what this machine can do in bare UDP, the limit that figures stand beside.
 
 pub mod bearer;
+pub mod client;
 pub mod clock;
 #[cfg(target_os = "linux")]
 mod kernel;

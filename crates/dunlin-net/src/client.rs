@@ -1,0 +1,219 @@
+//! The Client's loop: one machine, its sockets, its clock.
+//!
+//! Every turn feeds one input - a datagram, a command, a time that has come, a name that was looked
+//! up - and drains the machine: what is to be kept is kept before the datagrams that promise it
+//! leave.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use dunlin_client::{Address, Answer, Client, Event, Need, NeedId, Now, Output, WallTime};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::clock;
+
+/// The longest datagram that is read: what UDP carries.
+const DATAGRAM_MAX: usize = 65_535;
+
+/// Commands that wait for the loop. An embedder that sets values faster than they can be told
+/// waits, too.
+const COMMANDS_MAX: usize = 64;
+
+/// Does something to the machine, at its time.
+pub type Command = Box<dyn FnOnce(&mut Client, Now) + Send>;
+
+/// What the loop leaves to its owner.
+pub trait Host: Send {
+    /// Keeps the state in place of the one before, durably.
+    ///
+    /// # Errors
+    /// Nothing that depends on it is answered; the next change tries again.
+    fn keep(&mut self, state: &[u8]) -> io::Result<()>;
+
+    /// News of the Client.
+    fn event(&mut self, client: &mut Client, now: Now, event: Event);
+
+    /// Whether this datagram is lost on purpose, in or out: for trials of bad networks.
+    fn loses(&mut self) -> bool {
+        false
+    }
+}
+
+/// The handle of a running Client.
+#[derive(Clone, Debug)]
+pub struct ClientHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl ClientHandle {
+    /// Does something to the machine; waits until the loop has room for it. `false`: the loop has
+    /// ended.
+    pub async fn run(&self, command: impl FnOnce(&mut Client, Now) + Send + 'static) -> bool {
+        self.commands.send(Box::new(command)).await.is_ok()
+    }
+}
+
+/// A Client with its loop, not yet running.
+#[derive(Debug)]
+pub struct ClientLoop<H> {
+    client: Client,
+    host: H,
+    commands: mpsc::Receiver<Command>,
+    v4: Option<UdpSocket>,
+    v6: Option<UdpSocket>,
+    lookups: JoinSet<(NeedId, Option<Address>)>,
+    /// The last commit that was kept.
+    kept: u64,
+    stopping: bool,
+}
+
+/// The time on both clocks.
+#[must_use]
+pub fn now() -> Now {
+    Now {
+        instant: clock::instant(),
+        wall: WallTime(clock::wall_ms()),
+    }
+}
+
+impl<H: Host> ClientLoop<H> {
+    /// Takes a machine that has not been started.
+    #[must_use]
+    pub fn new(client: Client, host: H) -> (Self, ClientHandle) {
+        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let this = Self {
+            client,
+            host,
+            commands,
+            v4: None,
+            v6: None,
+            lookups: JoinSet::new(),
+            kept: 0,
+            stopping: false,
+        };
+        (this, ClientHandle { commands: sender })
+    }
+
+    /// Runs until every handle is gone and the Client has de-registered everywhere, or the grace
+    /// time for that is over.
+    ///
+    /// # Errors
+    /// A socket cannot be opened.
+    pub async fn run(mut self, grace: Duration) -> io::Result<()> {
+        self.client.start(now());
+        let mut timeout = self.drain().await?;
+        let mut end = None;
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        let mut buffer6 = vec![0; DATAGRAM_MAX];
+        while !(self.stopping && self.client.is_idle()) {
+            let wake = [timeout, end].into_iter().flatten().min();
+            tokio::select! {
+                received = receive(self.v4.as_ref(), &mut buffer) => {
+                    self.received(received, &buffer);
+                }
+                received = receive(self.v6.as_ref(), &mut buffer6) => {
+                    self.received(received, &buffer6);
+                }
+                command = self.commands.recv(), if !self.stopping => match command {
+                    Some(command) => command(&mut self.client, now()),
+                    None => {
+                        self.stopping = true;
+                        end = Some(clock::instant() + grace);
+                        self.client.stop(now());
+                    }
+                },
+                Some(found) = self.lookups.join_next() => {
+                    if let Ok((need, address)) = found {
+                        self.client.handle_answer(now(), need, Answer::Resolved(address));
+                    }
+                }
+                () = sleep_until(wake) => self.client.handle_timeout(now()),
+            }
+            timeout = self.drain().await?;
+            if end.is_some_and(|end| end <= clock::instant()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
+        // An error here is an earlier datagram that was refused (ICMP): retransmission sees to it.
+        let Ok((length, from)) = received else { return };
+        if self.host.loses() {
+            return;
+        }
+        let from = Address::Udp(SocketAddr::new(from.ip().to_canonical(), from.port()));
+        self.client
+            .handle_receive(now(), &from, None, &buffer[..length]);
+    }
+
+    /// Does what the machine wants; says when it wants to be woken.
+    async fn drain(&mut self) -> io::Result<Option<Duration>> {
+        loop {
+            match self.client.poll_output() {
+                Output::Commit(commit) => match self.host.keep(&commit.state) {
+                    Ok(()) => self.kept = commit.number,
+                    Err(error) => {
+                        tracing::error!(%error, "the client's state cannot be kept; what depends on it is not answered");
+                    }
+                },
+                Output::Transmit(transmit) => {
+                    if transmit.barrier <= self.kept && !self.host.loses() {
+                        self.transmit(&transmit.to, &transmit.bytes).await?;
+                    }
+                    self.client.recycle(transmit.bytes);
+                }
+                Output::Need(need, Need::Resolve { host, port }) => {
+                    self.lookups
+                        .spawn(async move { (need, resolve(&host, port).await) });
+                }
+                Output::Need(need, _) => {
+                    self.client
+                        .handle_answer(now(), need, Answer::Resolved(None));
+                }
+                Output::Event(event) => self.host.event(&mut self.client, now(), event),
+                Output::Timeout(timeout) => return Ok(timeout),
+            }
+        }
+    }
+
+    async fn transmit(&mut self, to: &Address, bytes: &[u8]) -> io::Result<()> {
+        let Address::Udp(to) = to else { return Ok(()) };
+        let (socket, any) = match to {
+            SocketAddr::V4(_) => (&mut self.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+            SocketAddr::V6(_) => (&mut self.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        };
+        if socket.is_none() {
+            *socket = Some(UdpSocket::bind(any).await?);
+        }
+        let socket = socket.as_ref().expect("it was opened");
+        if let Err(error) = socket.send_to(bytes, to).await {
+            // A network that is down now may be up at the next retransmission.
+            tracing::debug!(%error, %to, "a datagram was not sent");
+        }
+        Ok(())
+    }
+}
+
+async fn receive(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    match socket {
+        Some(socket) => socket.recv_from(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(wake: Option<Duration>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(clock::at(wake).into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn resolve(host: &str, port: u16) -> Option<Address> {
+    let mut found = tokio::net::lookup_host((host, port)).await.ok()?;
+    found.next().map(Address::Udp)
+}
