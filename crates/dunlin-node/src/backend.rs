@@ -21,7 +21,7 @@ use dunlin_server::{
     ClientCursor, ClientFilter, Command, ListedClient, Refused, RequestId, RequestTicket, Settings,
 };
 use dunlin_store::{
-    Batch, Catalog as _, CatalogKey, CommitNumber, Committer, ObjectKey, Store, Submission, TokenKey,
+    Batch, CatalogKey, CommitNumber, Committer, ObjectKey, Store, Submission, TokenKey,
 };
 use dunlin_transport::Now;
 use tokio::sync::oneshot;
@@ -65,7 +65,11 @@ impl std::fmt::Debug for NodeBackend {
 type Done<T> = Result<T, Problem>;
 
 fn busy() -> Problem {
-    Problem::new(Code::Overloaded, "The shard of this Client does not answer.").retry_after(5)
+    Problem::new(
+        Code::Overloaded,
+        "The shard of this Client does not answer.",
+    )
+    .retry_after(5)
 }
 
 impl NodeBackend {
@@ -106,12 +110,18 @@ impl NodeBackend {
     ) -> Done<T> {
         let owner = self.owner(endpoint)?;
         let name = endpoint.clone();
-        let answer = self.on(owner, move |shard, now| run(shard, now, &name)).await?;
+        let answer = self
+            .on(owner, move |shard, now| run(shard, now, &name))
+            .await?;
         answer.map_err(|refused| view::refused(endpoint, refused))
     }
 
     async fn registration(&self, endpoint: &EndpointName) -> Done<Registration> {
-        let view = self.ask(endpoint, |shard, now, name| shard.server().client(now, name)).await?;
+        let view = self
+            .ask(endpoint, |shard, now, name| {
+                shard.server().client(now, name)
+            })
+            .await?;
         Ok(view.registration)
     }
 
@@ -120,7 +130,9 @@ impl NodeBackend {
         if let Ok(request) = id.0.parse::<RequestId>() {
             for shard in 0..self.shards.len() {
                 let found = self
-                    .on(shard, move |shard, now| shard.server().request_view(now, request))
+                    .on(shard, move |shard, now| {
+                        shard.server().request_view(now, request)
+                    })
                     .await?;
                 if let Some(found) = found {
                     return Ok((shard, view::request(&found)));
@@ -128,9 +140,15 @@ impl NodeBackend {
             }
         }
         let unknown = || {
-            Problem::new(Code::RequestUnknown, format!("No request has the id \"{}\".", id.0))
+            Problem::new(
+                Code::RequestUnknown,
+                format!("No request has the id \"{}\".", id.0),
+            )
         };
-        self.known.ended(id).map(|request| (usize::MAX, request)).ok_or_else(unknown)
+        self.known
+            .ended(id)
+            .map(|request| (usize::MAX, request))
+            .ok_or_else(unknown)
     }
 
     async fn operate_now(
@@ -140,7 +158,10 @@ impl NodeBackend {
         settings: OperateSettings,
     ) -> Done<ApiOutcome> {
         let (command, format) = view::command(asked);
-        let mut carried = Settings { format, ..Settings::default() };
+        let mut carried = Settings {
+            format,
+            ..Settings::default()
+        };
         if let Some(timeout) = settings.timeout {
             carried.timeout = timeout;
             carried.expires = timeout;
@@ -154,10 +175,15 @@ impl NodeBackend {
             shard.wait_for(ticket.id, told);
             Ok::<_, Refused>((ticket, shard.server().request_view(now, ticket.id)))
         });
-        let (ticket, shown) =
-            given.await?.map_err(|refused| view::refused(endpoint, refused))?;
+        let (ticket, shown) = given
+            .await?
+            .map_err(|refused| view::refused(endpoint, refused))?;
         let accepted = self.accepted(endpoint, ticket, shown.as_ref(), &asked, carried);
-        self.known.made(accepted.id.clone(), accepted.created_at, accepted.expires_at);
+        self.known.made(
+            accepted.id.clone(),
+            accepted.created_at,
+            accepted.expires_at,
+        );
         let queued = ticket.state == dunlin_server::command::RequestState::Queued;
         if queued || !settings.wait {
             return Ok(ApiOutcome::Accepted(accepted));
@@ -175,7 +201,10 @@ impl NodeBackend {
                     }
                     _ => Err(Problem::new(
                         Code::ClientTimeout,
-                        format!("\"{endpoint}\" did not answer within {} s.", patience.as_secs()),
+                        format!(
+                            "\"{endpoint}\" did not answer within {} s.",
+                            patience.as_secs()
+                        ),
                     )),
                 }
             }
@@ -222,11 +251,7 @@ impl NodeBackend {
         Ok(ApiOutcome::Completed(completion))
     }
 
-    async fn version_at(
-        &self,
-        endpoint: &EndpointName,
-        path: Path,
-    ) -> dunlin_lwm2m::ObjectVersion {
+    async fn version_at(&self, endpoint: &EndpointName, path: Path) -> dunlin_lwm2m::ObjectVersion {
         let version = dunlin_lwm2m::ObjectVersion::V1_0;
         let (Ok(registration), Some(object)) =
             (self.registration(endpoint).await, path.object_id())
@@ -234,7 +259,10 @@ impl NodeBackend {
             return version;
         };
         let implied = registration.version.default_object_version(object);
-        let stated = registration.links.object(object).and_then(|entry| entry.version);
+        let stated = registration
+            .links
+            .object(object)
+            .and_then(|entry| entry.version);
         stated.unwrap_or(implied)
     }
 
@@ -253,7 +281,9 @@ impl NodeBackend {
             let left = query.limit - clients.len();
             let wanted = filter.clone();
             let page = self
-                .on(shard, move |shard, now| shard.server().clients(now, after, left, &wanted))
+                .on(shard, move |shard, now| {
+                    shard.server().clients(now, after, left, &wanted)
+                })
                 .await?;
             clients.extend(page.clients.iter().map(|client| match client {
                 ListedClient::Registered(view) => view::client(view),
@@ -272,7 +302,8 @@ impl NodeBackend {
             }
         }
         let next = format!("{shard}.{}", after.map_or(u64::MAX, |cursor| cursor.0));
-        self.whole(clients, Some(next), query.registered, &filter).await
+        self.whole(clients, Some(next), query.registered, &filter)
+            .await
     }
 
     async fn whole(
@@ -285,10 +316,18 @@ impl NodeBackend {
         let mut total = 0;
         for shard in 0..self.shards.len() {
             let stats = self.on(shard, |shard, _| shard.server().stats()).await?;
-            total += if registered { stats.registered } else { stats.departed };
+            total += if registered {
+                stats.registered
+            } else {
+                stats.departed
+            };
         }
         let total = filter.name.is_empty().then_some(total as u64);
-        Ok(ClientPage { clients, next, total })
+        Ok(ClientPage {
+            clients,
+            next,
+            total,
+        })
     }
 
     async fn observations_of(&self, endpoint: &EndpointName) -> Done<Vec<Observation>> {
@@ -316,7 +355,9 @@ impl NodeBackend {
 
     async fn requests_of(&self, endpoint: &EndpointName) -> Done<Vec<Request>> {
         let waiting = self
-            .ask(endpoint, |shard, now, name| Ok(shard.server().requests(now, name)))
+            .ask(endpoint, |shard, now, name| {
+                Ok(shard.server().requests(now, name))
+            })
             .await?;
         let mut requests = self.known.ended_of(Some(endpoint), ENDED_SHOWN_MAX);
         requests.extend(waiting.iter().map(view::request));
@@ -326,8 +367,11 @@ impl NodeBackend {
     async fn requests_of_all(&self, limit: usize) -> Done<Vec<Request>> {
         let mut requests = Vec::new();
         for shard in 0..self.shards.len() {
-            let waiting =
-                self.on(shard, move |shard, now| shard.server().all_requests(now, limit)).await?;
+            let waiting = self
+                .on(shard, move |shard, now| {
+                    shard.server().all_requests(now, limit)
+                })
+                .await?;
             requests.extend(waiting.iter().map(view::request));
         }
         requests.sort_by_key(|request: &Request| request.created_at);
@@ -358,12 +402,14 @@ impl NodeBackend {
         for file in &files {
             let key = ObjectKey {
                 id: file.object.0,
-                version: (file.version.major.into(), file.version.minor.into()),
+                version: (file.version.major, file.version.minor),
             };
             batch.facts.push(key.put(encode(&file.xml)));
             let parsed = parse_ddf(file.xml.as_bytes())
                 .map_err(|error| Problem::new(Code::DefinitionInvalid, format!("{error}.")))?;
-            parsed.into_iter().for_each(|definition| drop(registry.insert(definition)));
+            parsed
+                .into_iter()
+                .for_each(|definition| drop(registry.insert(definition)));
         }
         self.keep(batch).await?;
         self.use_registry(registry).await
@@ -375,7 +421,10 @@ impl NodeBackend {
         self.known.set_registry(registry);
         for shard in 0..self.shards.len() {
             let registry = shared.clone();
-            self.on(shard, move |shard, _| shard.server_mut().set_registry(registry)).await?;
+            self.on(shard, move |shard, _| {
+                shard.server_mut().set_registry(registry)
+            })
+            .await?;
         }
         Ok(())
     }
@@ -399,14 +448,18 @@ impl Backend for NodeBackend {
 
     fn client<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Client> {
         Box::pin(async move {
-            let found = self.ask(endpoint, |shard, now, name| shard.server().client(now, name));
+            let found = self.ask(endpoint, |shard, now, name| {
+                shard.server().client(now, name)
+            });
             found.await.map(|found| view::client(&found))
         })
     }
 
     fn forget<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, ()> {
         Box::pin(async move {
-            let done = self.ask(endpoint, |shard, now, name| shard.server_mut().forget(now, name));
+            let done = self.ask(endpoint, |shard, now, name| {
+                shard.server_mut().forget(now, name)
+            });
             done.await.map(drop)
         })
     }
@@ -424,7 +477,10 @@ impl Backend for NodeBackend {
         Box::pin(async move {
             self.registration(endpoint).await?;
             self.known.cached(endpoint, path).ok_or_else(|| {
-                Problem::new(Code::ValueUnknown, format!("Nothing is known of {path} yet."))
+                Problem::new(
+                    Code::ValueUnknown,
+                    format!("Nothing is known of {path} yet."),
+                )
             })
         })
     }
@@ -453,8 +509,12 @@ impl Backend for NodeBackend {
                 return Err(Problem::new(Code::RequestEnded, detail));
             }
             let name: RequestId = id.0.parse().expect("it was found by it");
-            let cancelled = self.on(shard, move |shard, now| shard.server_mut().cancel(now, name));
-            cancelled.await?.map_err(|refused| view::refused(&request.endpoint, refused))?;
+            let cancelled = self.on(shard, move |shard, now| {
+                shard.server_mut().cancel(now, name)
+            });
+            cancelled
+                .await?
+                .map_err(|refused| view::refused(&request.endpoint, refused))?;
             Ok(Request {
                 state: dunlin_api::backend::RequestState::Cancelled,
                 ended_at: Some(self.now()),
@@ -483,13 +543,19 @@ impl Backend for NodeBackend {
                 let version = |_| dunlin_lwm2m::ObjectVersion::V1_0;
                 events.extend(view::event(commit, index, &stored, &version).map(Arc::new));
             }
-            Ok(Replay { gap: page.gap.is_some(), events })
+            Ok(Replay {
+                gap: page.gap.is_some(),
+                events,
+            })
         })
     }
 
     fn head(&self) -> Position {
         let newest = self.store.newest();
-        Position { commit: newest.commit.0, index: newest.index }
+        Position {
+            commit: newest.commit.0,
+            index: newest.index,
+        }
     }
 
     fn live(&self) -> Done<Live> {
@@ -505,17 +571,26 @@ impl Backend for NodeBackend {
     }
 
     fn tokens(&self) -> Arc<Tokens> {
-        self.tokens.read().expect("nobody panics while writing").clone()
+        self.tokens
+            .read()
+            .expect("nobody panics while writing")
+            .clone()
     }
 
     fn add_token(&self, token: TokenRecord) -> Answer<'_, ()> {
         Box::pin(async move {
             let mut batch = Batch::new(self.now().0);
             let key = TokenKey(token.name.clone());
-            batch.facts.push(key.put(crate::record::encode(&crate::tokens::Kept::from(&token))));
+            batch
+                .facts
+                .push(key.put(encode(&crate::tokens::Kept::from(&token))));
             {
                 let _one = self.catalog.lock().expect("nobody panics while holding it");
-                let taken = self.tokens().records().iter().any(|one| one.name == token.name);
+                let taken = self
+                    .tokens()
+                    .records()
+                    .iter()
+                    .any(|one| one.name == token.name);
                 if taken {
                     let detail = format!("A token \"{}\" exists.", token.name);
                     return Err(Problem::new(Code::TokenNameTaken, detail));
@@ -568,7 +643,6 @@ impl Backend for NodeBackend {
 
 impl NodeBackend {
     fn set_tokens(&self, records: Vec<TokenRecord>) {
-        *self.tokens.write().expect("nobody panics while writing") =
-            Arc::new(Tokens::new(records));
+        *self.tokens.write().expect("nobody panics while writing") = Arc::new(Tokens::new(records));
     }
 }

@@ -161,11 +161,13 @@ impl Config {
                 set(&mut table, name, keys, value)?;
             }
         }
-        toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| ConfigError {
-            source: "settings".into(),
-            place: None,
-            what: error.message().to_owned(),
-        })
+        toml::Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError {
+                source: "settings".into(),
+                place: None,
+                what: error.message().to_owned(),
+            })
     }
 }
 
@@ -180,7 +182,10 @@ fn parse(source: &str, text: &str) -> Result<toml::Table, ConfigError> {
 fn place(text: &str, at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }
 
 fn overlay(mut base: toml::Table, over: toml::Table) -> toml::Table {
@@ -208,14 +213,19 @@ fn check(source: &str, text: &str, whole: &toml::Table) -> Result<(), ConfigErro
     let found = named.and_then(|key| {
         text.lines().enumerate().find_map(|(line, content)| {
             let trimmed = content.trim_start();
-            let is_key = trimmed.strip_prefix(key).is_some_and(|rest| {
-                rest.trim_start().starts_with('=')
-            }) || trimmed.trim_matches(['[', ']']) == key;
+            let is_key = trimmed
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.trim_start().starts_with('='))
+                || trimmed.trim_matches(['[', ']']) == key;
             is_key.then(|| (line + 1, content.len() - trimmed.len() + 1))
         })
     });
     let place = found.or_else(|| wrong_value(text));
-    Err(ConfigError { source: source.to_owned(), place, what: message })
+    Err(ConfigError {
+        source: source.to_owned(),
+        place,
+        what: message,
+    })
 }
 
 /// The first setting of the file that does not fit by itself.
@@ -228,7 +238,9 @@ fn wrong_value(text: &str) -> Option<(usize, usize)> {
             section = format!("{trimmed}\n");
             continue;
         }
-        let Ok(one) = format!("{section}{trimmed}").parse::<toml::Table>() else { continue };
+        let Ok(one) = format!("{section}{trimmed}").parse::<toml::Table>() else {
+            continue;
+        };
         let whole = toml::Value::Table(overlay(base.clone(), one));
         if whole.try_into::<Config>().is_err() {
             let value = content.find('=').map_or(0, |at| at + 1);
@@ -240,7 +252,11 @@ fn wrong_value(text: &str) -> Option<(usize, usize)> {
 }
 
 fn set(table: &mut toml::Table, name: &str, keys: &str, text: &str) -> Result<(), ConfigError> {
-    let wrong = |what: String| ConfigError { source: name.to_owned(), place: None, what };
+    let wrong = |what: String| ConfigError {
+        source: name.to_owned(),
+        place: None,
+        what,
+    };
     let mut keys: Vec<String> = keys.split("__").map(str::to_ascii_lowercase).collect();
     let last = keys.pop().unwrap_or_default();
     let mut inner = &mut *table;
@@ -256,7 +272,9 @@ fn set(table: &mut toml::Table, name: &str, keys: &str, text: &str) -> Result<()
     let value = match known {
         toml::Value::String(_) => toml::Value::String(text.to_owned()),
         toml::Value::Array(_) => toml::Value::Array(
-            text.split(',').map(|one| toml::Value::String(one.trim().to_owned())).collect(),
+            text.split(',')
+                .map(|one| toml::Value::String(one.trim().to_owned()))
+                .collect(),
         ),
         _ => format!("v = {text}")
             .parse::<toml::Table>()
@@ -268,9 +286,10 @@ fn set(table: &mut toml::Table, name: &str, keys: &str, text: &str) -> Result<()
         *known = value;
         toml::Value::Table(table.clone())
     };
-    whole.try_into::<Config>().map(drop).map_err(|error: toml::de::Error| {
-        wrong(error.message().to_owned())
-    })
+    whole
+        .try_into::<Config>()
+        .map(drop)
+        .map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
 }
 
 #[cfg(test)]
@@ -295,10 +314,16 @@ mod tests {
     fn a_file_lies_over_the_defaults_and_the_environment_over_the_file() {
         let config = file("[server]\nstrict = true\n").unwrap();
         assert!(config.server.strict);
-        assert_eq!(config.server.queue_depth_max, Config::default().server.queue_depth_max);
+        assert_eq!(
+            config.server.queue_depth_max,
+            Config::default().server.queue_depth_max
+        );
         let environment = [
             ("DUNLIN__HTTP__BIND".to_owned(), "127.0.0.1:9".to_owned()),
-            ("DUNLIN__SERVER__COAP".to_owned(), "127.0.0.1:1, [::1]:2".to_owned()),
+            (
+                "DUNLIN__SERVER__COAP".to_owned(),
+                "127.0.0.1:1, [::1]:2".to_owned(),
+            ),
             ("DUNLIN__SERVER__AWAKE_WINDOW_S".to_owned(), "20".to_owned()),
             ("DUNLIN_API".to_owned(), "x".to_owned()),
         ];
@@ -318,6 +343,11 @@ mod tests {
         let broken = file("[server\n").unwrap_err();
         assert_eq!(broken.place.map(|(line, _)| line), Some(1), "{broken}");
         let environment = [("DUNLIN__HTTP__BNID".to_owned(), "x".to_owned())];
-        assert!(Config::read(None, &environment).unwrap_err().what.contains("bnid"));
+        assert!(
+            Config::read(None, &environment)
+                .unwrap_err()
+                .what
+                .contains("bnid")
+        );
     }
 }

@@ -65,7 +65,11 @@ struct Renewal {
     contact_at: WallTime,
     interval_s: u32,
 }
-structure!(Renewal { expires_at, contact_at, interval_s });
+structure!(Renewal {
+    expires_at,
+    contact_at,
+    interval_s
+});
 
 struct Moved {
     address: Address,
@@ -73,7 +77,14 @@ struct Moved {
 }
 structure!(Moved { address, local });
 
-stamped!(Registration, Renewal, Moved, Departed, Observation, NotificationKey);
+stamped!(
+    Registration,
+    Renewal,
+    Moved,
+    Departed,
+    Observation,
+    NotificationKey
+);
 
 /// Turns the commits of one shard into batches.
 #[derive(Debug)]
@@ -97,7 +108,10 @@ impl Recorder {
     }
 
     fn stamped<T>(&self, fact: T) -> Stamped<T> {
-        Stamped { stamp: self.stamp, fact }
+        Stamped {
+            stamp: self.stamp,
+            fact,
+        }
     }
 
     fn change(&self, change: &Change, store: &dyn Store, batch: &mut Batch) {
@@ -108,7 +122,12 @@ impl Recorder {
                 let row = self.stamped(Registration::clone(registration));
                 batch.put(registrations, key, encode(&row));
             }
-            Change::Renew { endpoint, expires_at, contact_at, interval_s } => {
+            Change::Renew {
+                endpoint,
+                expires_at,
+                contact_at,
+                interval_s,
+            } => {
                 let row = self.stamped(Renewal {
                     expires_at: *expires_at,
                     contact_at: *contact_at,
@@ -116,8 +135,15 @@ impl Recorder {
                 });
                 batch.put(registrations, client_key(RENEWAL, endpoint), encode(&row));
             }
-            Change::Move { endpoint, address, local } => {
-                let row = self.stamped(Moved { address: address.clone(), local: *local });
+            Change::Move {
+                endpoint,
+                address,
+                local,
+            } => {
+                let row = self.stamped(Moved {
+                    address: address.clone(),
+                    local: *local,
+                });
                 batch.put(registrations, client_key(MOVE, endpoint), encode(&row));
             }
             Change::Depart(departed) => {
@@ -137,7 +163,11 @@ impl Recorder {
                 let row = self.stamped(Observation::clone(observation));
                 batch.put(Table::Observations, key, encode(&row));
             }
-            Change::Notified { endpoint, path, key } => {
+            Change::Notified {
+                endpoint,
+                path,
+                key,
+            } => {
                 let row = encode(&self.stamped(*key));
                 let key = observation_key(NOTIFICATION, endpoint, *path);
                 batch.put(Table::Observations, key, row);
@@ -165,7 +195,9 @@ fn client_key(kind: u8, endpoint: &EndpointName) -> Vec<u8> {
 /// The kind, the name with its length before it, and the ids of the path.
 fn observation_key(kind: u8, endpoint: &EndpointName, path: Path) -> Vec<u8> {
     let mut key = observations_of(kind, endpoint);
-    path.ids().iter().for_each(|id| key.extend_from_slice(&id.to_be_bytes()));
+    path.ids()
+        .iter()
+        .for_each(|id| key.extend_from_slice(&id.to_be_bytes()));
     key
 }
 
@@ -188,9 +220,15 @@ fn forget_observations(endpoint: &EndpointName, store: &dyn Store, batch: &mut B
     for kind in [OBSERVATION, NOTIFICATION] {
         let begin = observations_of(kind, endpoint);
         // A table that does not read loses nothing here: the rows stay, and belong to nobody.
-        let rows = store.scan(Table::Observations, &begin, 1_000).unwrap_or_default();
-        let own = rows.into_iter().take_while(|row| row.key.starts_with(&begin));
-        batch.facts.extend(own.map(|row| Fact::delete(Table::Observations, row.key)));
+        let rows = store
+            .scan(Table::Observations, &begin, 1_000)
+            .unwrap_or_default();
+        let own = rows
+            .into_iter()
+            .take_while(|row| row.key.starts_with(&begin));
+        batch
+            .facts
+            .extend(own.map(|row| Fact::delete(Table::Observations, row.key)));
     }
 }
 
@@ -202,12 +240,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    fn read<T>(
-        &mut self,
-        table: Table,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(u64, T), LoadError>
+    fn read<T>(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(u64, T), LoadError>
     where
         Stamped<T>: crate::record::Item,
     {
@@ -279,7 +312,10 @@ fn load_registrations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), Load
             }
             REGISTRATION => {
                 let (stamp, mut row): (_, Registration) = loaded.read(table, key, value)?;
-                if departed.get(&row.endpoint).is_some_and(|later| *later > stamp) {
+                if departed
+                    .get(&row.endpoint)
+                    .is_some_and(|later| *later > stamp)
+                {
                     return Ok(());
                 }
                 loaded.snapshot.departed.remove(&row.endpoint);
@@ -292,7 +328,10 @@ fn load_registrations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), Load
                     row.address = moved.address;
                     row.local = moved.local;
                 }
-                loaded.snapshot.registrations.insert(row.endpoint.clone(), row);
+                loaded
+                    .snapshot
+                    .registrations
+                    .insert(row.endpoint.clone(), row);
             }
             _ => {}
         }
@@ -315,7 +354,10 @@ fn load_observations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), LoadE
                 if let Some((_, last)) = notifications.remove(rest).filter(|(at, _)| *at > stamp) {
                     row.last = Some(last);
                 }
-                loaded.snapshot.observations.insert((row.endpoint.clone(), row.path), row);
+                loaded
+                    .snapshot
+                    .observations
+                    .insert((row.endpoint.clone(), row.path), row);
             }
             _ => {}
         }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use dunlin_lwm2m::Registry;
 use dunlin_lwm2m::definition::parse_ddf;
 use dunlin_lwm2m::operation::Strictness;
-use dunlin_net::bearer::{UdpBearer, UdpOptions};
-use dunlin_net::socket::SocketOptions;
+use dunlin_net::bearer::udp::{IoPath, UdpBearer};
+use dunlin_net::socket::{Granted, SocketOptions};
 use dunlin_net::{clock, seed};
 use dunlin_server::{Server, ServerConfig, Snapshot, VirtualShards};
 use dunlin_store::{
@@ -65,7 +65,9 @@ pub enum StartError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// A socket cannot be opened.
-    #[error("{what} cannot listen on {address}: {error}; is another program there? Choose another with {setting}")]
+    #[error(
+        "{what} cannot listen on {address}: {error}; is another program there? Choose another with {setting}"
+    )]
     Bind {
         /// Which listener.
         what: &'static str,
@@ -90,7 +92,6 @@ pub enum StartError {
 }
 
 /// A running node.
-#[derive(Debug)]
 pub struct Node {
     http: SocketAddr,
     coap: Vec<SocketAddr>,
@@ -105,9 +106,12 @@ pub struct Node {
     ready: Arc<AtomicBool>,
 }
 
-impl std::fmt::Debug for dyn Store {
+impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Store")
+        f.debug_struct("Node")
+            .field("http", &self.http)
+            .field("coap", &self.coap)
+            .finish()
     }
 }
 
@@ -130,7 +134,9 @@ impl Node {
         let sockets = open_sockets(config, count, &mut warnings)?;
         let coap = sockets.addresses.clone();
         let http_listener = open_http(config.http.bind)?;
-        let http = http_listener.local_addr().map_err(|error| system("an address", error))?;
+        let http = http_listener
+            .local_addr()
+            .map_err(|error| system("an address", error))?;
 
         let committer = Committer::start(store.clone(), CommitterSettings::default())
             .map_err(|error| system("a thread", error))?;
@@ -159,7 +165,9 @@ impl Node {
             known,
             tokens: RwLock::new(Arc::new(tokens)),
             catalog: Mutex::new(()),
-            telemetry: Telemetry { loops: started.stats.clone() },
+            telemetry: Telemetry {
+                loops: started.stats.clone(),
+            },
             ready: ready.clone(),
         });
         drop(started);
@@ -263,7 +271,11 @@ fn system(what: &'static str, error: io::Error) -> StartError {
 
 fn shard_count(config: &Config) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let count = if config.shards == 0 { cores } else { config.shards };
+    let count = if config.shards == 0 {
+        cores
+    } else {
+        config.shards
+    };
     count.clamp(1, 256)
 }
 
@@ -279,7 +291,11 @@ fn open_store(config: &Config, data: &Data) -> Result<Arc<dyn Store>, StartError
         config::Durability::Sync => Durability::Sync,
         config::Durability::Memory => Durability::Memory,
     };
-    let settings = StoreSettings { durability, retention, ..StoreSettings::default() };
+    let settings = StoreSettings {
+        durability,
+        retention,
+        ..StoreSettings::default()
+    };
     Ok(Arc::new(FjallStore::open(&config.data, settings)?))
 }
 
@@ -291,13 +307,19 @@ fn load_registry(store: &dyn Store) -> Result<Registry, StartError> {
         let parsed = decode::<String>(value).map(|xml| parse_ddf(xml.as_bytes()));
         match parsed {
             Ok(Ok(definitions)) => {
-                definitions.into_iter().for_each(|one| drop(registry.insert(one)));
+                definitions
+                    .into_iter()
+                    .for_each(|one| drop(registry.insert(one)));
             }
             // It was read when it was added; a later dunlin may be stricter, and says so.
             Ok(Err(error)) => tracing::warn!(%error, "an added object definition does not read"),
             Err(error) => {
                 let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-                failed = Some(LoadError::Row { table: Table::Objects, key, error });
+                failed = Some(LoadError::Row {
+                    table: Table::Objects,
+                    key,
+                    error,
+                });
                 return ControlFlow::Break(());
             }
         }
@@ -308,7 +330,10 @@ fn load_registry(store: &dyn Store) -> Result<Registry, StartError> {
 
 /// Reads the newest part of the log again: last values, and requests that ended lately.
 fn recall(known: &Known, store: &dyn Store, snapshot: &Snapshot) {
-    snapshot.registrations.values().for_each(|one| known.learn_versions(one));
+    snapshot
+        .registrations
+        .values()
+        .for_each(|one| known.learn_versions(one));
     let newest = store.newest();
     let mut at = store.oldest();
     // Commits have about one event each in a quiet fleet: begin so many commits before the end.
@@ -318,7 +343,9 @@ fn recall(known: &Known, store: &dyn Store, snapshot: &Snapshot) {
     }
     let mut left = RECALL_EVENTS_MAX;
     while left > 0 {
-        let Ok(page) = store.read(at, left.min(1_000)) else { return };
+        let Ok(page) = store.read(at, left.min(1_000)) else {
+            return;
+        };
         for event in &page.events {
             if let Ok(stored) = decode::<dunlin_server::Event>(&event.bytes) {
                 let (commit, index) = (event.position.commit.0, event.position.index as usize);
@@ -333,11 +360,14 @@ fn recall(known: &Known, store: &dyn Store, snapshot: &Snapshot) {
     }
 }
 
+/// A socket, and what the kernel granted of its buffers.
+type Opened = (std::net::UdpSocket, Granted);
+
 /// The sockets of all shards.
 struct Sockets {
     addresses: Vec<SocketAddr>,
     /// By shard: one for each address.
-    bearers: Vec<Vec<std::net::UdpSocket>>,
+    bearers: Vec<Vec<Opened>>,
 }
 
 fn open_sockets(
@@ -345,20 +375,32 @@ fn open_sockets(
     shards: usize,
     warnings: &mut Vec<String>,
 ) -> Result<Sockets, StartError> {
-    let mut sockets = Sockets { addresses: Vec::new(), bearers: vec![Vec::new(); 0] };
+    let mut sockets = Sockets {
+        addresses: Vec::new(),
+        bearers: Vec::new(),
+    };
     sockets.bearers.resize_with(shards, Vec::new);
     for address in &config.server.coap {
         match open_shared(*address, shards, warnings) {
             Ok((bound, opened)) => {
                 sockets.addresses.push(bound);
-                sockets.bearers.iter_mut().zip(opened).for_each(|(own, socket)| own.push(socket));
+                sockets
+                    .bearers
+                    .iter_mut()
+                    .zip(opened)
+                    .for_each(|(own, socket)| own.push(socket));
             }
             Err(error) if is_no_ipv6(*address, &error) => {
                 warnings.push(format!("this machine has no IPv6: {address} is left out"));
             }
             Err(error) => {
                 let (address, setting) = (*address, "--coap ADDR");
-                return Err(StartError::Bind { what: "coap", address, error, setting });
+                return Err(StartError::Bind {
+                    what: "coap",
+                    address,
+                    error,
+                    setting,
+                });
             }
         }
     }
@@ -382,7 +424,7 @@ fn open_shared(
     address: SocketAddr,
     shards: usize,
     warnings: &mut Vec<String>,
-) -> io::Result<(SocketAddr, Vec<std::net::UdpSocket>)> {
+) -> io::Result<(SocketAddr, Vec<Opened>)> {
     let alone = SocketOptions::default();
     let (first, granted) = dunlin_net::socket::bind_udp(address, &alone)?;
     let bound = first.local_addr()?;
@@ -393,12 +435,15 @@ fn open_shared(
         ));
     }
     if shards == 1 {
-        return Ok((bound, vec![first]));
+        return Ok((bound, vec![(first, granted)]));
     }
     drop(first);
-    let shared = SocketOptions { reuse_port: true, ..alone };
+    let shared = SocketOptions {
+        reuse_port: true,
+        ..alone
+    };
     let opened: io::Result<Vec<_>> = (0..shards)
-        .map(|_| dunlin_net::socket::bind_udp(bound, &shared).map(|(socket, _)| socket))
+        .map(|_| dunlin_net::socket::bind_udp(bound, &shared))
         .collect();
     Ok((bound, opened?))
 }
@@ -409,7 +454,12 @@ fn open_http(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    open().map_err(|error| StartError::Bind { what: "http", address, error, setting: "--http ADDR" })
+    open().map_err(|error| StartError::Bind {
+        what: "http",
+        address,
+        error,
+        setting: "--http ADDR",
+    })
 }
 
 /// What shards are made from.
@@ -436,13 +486,17 @@ impl Started<'_> {
             .unzip();
         let handles = Arc::new(handles);
         let mut threads = Vec::with_capacity(self.count);
-        let parts = sockets.bearers.into_iter().zip(inboxes).zip(snapshots.drain(..));
+        let parts = sockets
+            .bearers
+            .into_iter()
+            .zip(inboxes)
+            .zip(snapshots.drain(..));
         for (index, ((sockets, inbox), snapshot)) in parts.enumerate() {
             let (told, started) = std::sync::mpsc::channel();
             let make = self.maker(index, handles.clone())?;
-            let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(
-                move || run_shard(make, sockets, snapshot, inbox, &told),
-            );
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .spawn(move || run_shard(make, sockets, snapshot, inbox, &told));
             threads.push(thread.map_err(|error| system("a thread", error))?);
             let started = started.recv().unwrap_or(Ok(()));
             started.map_err(|error| system("a socket", error))?;
@@ -511,7 +565,11 @@ fn server_config(config: &Config, index: usize, shards: usize) -> ServerConfig {
     let mut made = ServerConfig {
         owned: VirtualShards::share(index, shards),
         claims: shards > 1,
-        strictness: if server.strict { Strictness::Strict } else { Strictness::Lenient },
+        strictness: if server.strict {
+            Strictness::Strict
+        } else {
+            Strictness::Lenient
+        },
         awake_window: Duration::from_secs(server.awake_window_s),
         queue_depth: server.queue_depth_max,
         departed_for: Duration::from_secs(server.departed_for_s),
@@ -526,19 +584,22 @@ fn server_config(config: &Config, index: usize, shards: usize) -> ServerConfig {
 /// A shard's thread: a runtime of its own, sockets that belong to it, its part of what was stored.
 fn run_shard(
     make: impl FnOnce(Vec<UdpBearer>) -> Shard,
-    sockets: Vec<std::net::UdpSocket>,
+    sockets: Vec<Opened>,
     snapshot: Snapshot,
     inbox: mpsc::Receiver<Input>,
     started: &std::sync::mpsc::Sender<io::Result<()>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(error))),
     };
     runtime.block_on(async {
         let bearers: io::Result<Vec<UdpBearer>> = sockets
             .into_iter()
-            .map(|socket| UdpBearer::from_socket(socket, UdpOptions::default()))
+            .map(|(socket, granted)| UdpBearer::from_socket(socket, granted, IoPath::default()))
             .collect();
         let mut shard = match bearers {
             Ok(bearers) => make(bearers),
@@ -575,19 +636,21 @@ fn serve_http(
         .enable_all()
         .build()
         .map_err(|error| system("a thread", error))?;
-    let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
-        runtime.block_on(async move {
-            let listener = match TcpListener::from_std(listener) {
-                Ok(listener) => listener,
-                Err(error) => return tracing::error!(%error, "the API cannot be served"),
-            };
-            let router = dunlin_api::router(backend, settings);
-            let stop = async {
-                let _ = stopped.await;
-            };
-            dunlin_api::serve(listener, router, stop).await;
+    let thread = std::thread::Builder::new()
+        .name("http".into())
+        .spawn(move || {
+            runtime.block_on(async move {
+                let listener = match TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return tracing::error!(%error, "the API cannot be served"),
+                };
+                let router = dunlin_api::router(backend, settings);
+                let stop = async {
+                    let _ = stopped.await;
+                };
+                dunlin_api::serve(listener, router, stop).await;
+            });
         });
-    });
     Ok((stop, thread.map_err(|error| system("a thread", error))?))
 }
 

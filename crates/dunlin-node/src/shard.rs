@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dunlin_lwm2m::EndpointName;
-use dunlin_net::bearer::{ReceiveBatch, SendBatch, UdpBearer};
+use dunlin_net::bearer::batch::{ReceiveBatch, SendBatch};
+use dunlin_net::bearer::udp::UdpBearer;
 use dunlin_net::clock;
 use dunlin_server::{
     Answer, Commit, LiveEvent, Need, NeedId, Outcome, Output, RequestId, Server, Snapshot,
@@ -45,14 +46,25 @@ const PENDING_MAX: usize = 65_536;
 /// How often a batch is offered again that the committer had no room for.
 const OFFER_AGAIN: Duration = Duration::from_millis(5);
 
+/// A command or question of the API.
+pub(crate) type Run = Box<dyn FnOnce(&mut Shard, Now) + Send>;
+
 /// Something to do for a shard.
 pub(crate) enum Input {
     /// A datagram that came in at another shard's socket.
-    Datagram { from: SocketAddr, local: Option<IpAddr>, bytes: Vec<u8> },
+    Datagram {
+        from: SocketAddr,
+        local: Option<IpAddr>,
+        bytes: Vec<u8>,
+    },
     /// Runs on the machine; commands and questions of the API.
-    Run(Box<dyn FnOnce(&mut Shard, Now) + Send>),
+    Run(Run),
     /// Another shard has claimed this name: give the Client up.
-    Evict { endpoint: EndpointName, asker: usize, need: NeedId },
+    Evict {
+        endpoint: EndpointName,
+        asker: usize,
+        need: NeedId,
+    },
     /// The answer to a need of this shard.
     Answer { need: NeedId, answer: Answer },
     /// Whether the store takes commits.
@@ -93,8 +105,15 @@ impl std::fmt::Debug for Input {
 
 /// Something that waits for a commit.
 enum Pending {
-    Transmit { to: SocketAddr, local: Option<IpAddr>, bytes: Vec<u8> },
-    Completed { request: RequestId, outcome: Outcome },
+    Transmit {
+        to: SocketAddr,
+        local: Option<IpAddr>,
+        bytes: Vec<u8>,
+    },
+    Completed {
+        request: RequestId,
+        outcome: Outcome,
+    },
 }
 
 /// Counters of the loop, read by the metrics.
@@ -150,14 +169,21 @@ pub(crate) struct Shard {
 
 /// The time on both clocks.
 pub(crate) fn now() -> Now {
-    Now { instant: clock::instant(), wall: WallTime(clock::wall_ms()) }
+    Now {
+        instant: clock::instant(),
+        wall: WallTime(clock::wall_ms()),
+    }
 }
 
 impl Shard {
     pub(crate) fn new(parts: Parts) -> Self {
         let is_ipv4 = |bearer: &UdpBearer| bearer.local_addr().is_ok_and(|at| at.is_ipv4());
         let families = parts.bearers.iter().map(is_ipv4).collect();
-        let outgoing = parts.bearers.iter().map(|_| SendBatch::with_capacity(64)).collect();
+        let outgoing = parts
+            .bearers
+            .iter()
+            .map(|_| SendBatch::with_capacity(64))
+            .collect();
         Self {
             parts,
             gate: Arc::default(),
@@ -202,8 +228,12 @@ impl Shard {
 
     /// Runs until told to stop.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>) {
-        let mut batches: Vec<ReceiveBatch> =
-            self.parts.bearers.iter().map(|_| ReceiveBatch::new(DATAGRAM_MAX)).collect();
+        let mut batches: Vec<ReceiveBatch> = self
+            .parts
+            .bearers
+            .iter()
+            .map(|_| ReceiveBatch::new(DATAGRAM_MAX))
+            .collect();
         while !(self.stopping && self.pending.is_empty() && self.backlog.is_empty()) {
             let gate = self.gate.clone();
             let wake = self.wake();
@@ -261,10 +291,16 @@ impl Shard {
     fn apply(&mut self, now: Now, input: Input) {
         match input {
             Input::Datagram { from, local, bytes } => {
-                self.parts.server.handle_receive(now, &Address::Udp(from), local, &bytes);
+                self.parts
+                    .server
+                    .handle_receive(now, &Address::Udp(from), local, &bytes);
             }
             Input::Run(run) => run(self, now),
-            Input::Evict { endpoint, asker, need } => {
+            Input::Evict {
+                endpoint,
+                asker,
+                need,
+            } => {
                 let snapshot = self.parts.server.evict(now, &endpoint);
                 self.drain(now);
                 self.answer(asker, need, Answer::Claimed(Box::new(snapshot)));
@@ -284,7 +320,9 @@ impl Shard {
             return;
         }
         // A shard whose inbox is full lets the Client ask again.
-        let _ = self.parts.peers[asker].inbox.try_send(Input::Answer { need, answer });
+        let _ = self.parts.peers[asker]
+            .inbox
+            .try_send(Input::Answer { need, answer });
     }
 
     fn receive(&mut self, ready: usize, batches: &mut [ReceiveBatch]) {
@@ -292,7 +330,9 @@ impl Shard {
             let now = now();
             let batch = &mut batches[ready];
             let stats = self.parts.stats.clone();
-            stats.received.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            stats
+                .received
+                .fetch_add(batch.len() as u64, Ordering::Relaxed);
             // The batch is taken out so that the machine can be fed from it.
             let taken = std::mem::replace(batch, ReceiveBatch::new(0));
             for datagram in taken.iter() {
@@ -320,14 +360,24 @@ impl Shard {
         }
         let owner = self.owner_of(bytes);
         if owner != self.parts.index {
-            let input = Input::Datagram { from, local, bytes: bytes.to_vec() };
+            let input = Input::Datagram {
+                from,
+                local,
+                bytes: bytes.to_vec(),
+            };
             let lost = self.parts.peers[owner].inbox.try_send(input).is_err();
             let stats = &self.parts.stats;
-            let counter = if lost { &stats.handed_over_lost } else { &stats.handed_over };
+            let counter = if lost {
+                &stats.handed_over_lost
+            } else {
+                &stats.handed_over
+            };
             counter.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.parts.server.handle_receive(now, &Address::Udp(from), local, bytes);
+        self.parts
+            .server
+            .handle_receive(now, &Address::Udp(from), local, bytes);
         self.drain(now);
     }
 
@@ -362,7 +412,11 @@ impl Shard {
             }
             dunlin_transport::Route::MessageId(id) => {
                 let owner = usize::from(id >> (16 - message_id_bits(shards)));
-                if owner < shards { owner } else { self.parts.index }
+                if owner < shards {
+                    owner
+                } else {
+                    self.parts.index
+                }
             }
             _ => self.parts.index,
         }
@@ -375,12 +429,21 @@ impl Shard {
             match self.parts.server.poll_output() {
                 Output::Commit(commit) => self.commit(now, *commit),
                 Output::Transmit(transmit) => {
-                    let Address::Udp(to) = transmit.to else { continue };
-                    let pending =
-                        Pending::Transmit { to, local: transmit.local, bytes: transmit.bytes };
+                    let Address::Udp(to) = transmit.to else {
+                        continue;
+                    };
+                    let pending = Pending::Transmit {
+                        to,
+                        local: transmit.local,
+                        bytes: transmit.bytes,
+                    };
                     self.out(transmit.barrier, pending);
                 }
-                Output::Completed { request, outcome, barrier } => {
+                Output::Completed {
+                    request,
+                    outcome,
+                    barrier,
+                } => {
                     self.out(barrier, Pending::Completed { request, outcome });
                 }
                 Output::Need { id, need } => self.need(now, id, need),
@@ -395,7 +458,9 @@ impl Shard {
 
     fn commit(&mut self, now: Now, commit: Commit) {
         self.batch.at_ms = now.wall.0;
-        self.parts.recorder.record(&commit, &*self.parts.store, &mut self.batch);
+        self.parts
+            .recorder
+            .record(&commit, &*self.parts.store, &mut self.batch);
         self.batch_last = commit.number;
         self.batch_events.extend(commit.events);
     }
@@ -424,13 +489,19 @@ impl Shard {
     }
 
     fn transmit(&mut self, to: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
-        let found = self.families.iter().position(|is_ipv4| *is_ipv4 == to.is_ipv4());
+        let found = self
+            .families
+            .iter()
+            .position(|is_ipv4| *is_ipv4 == to.is_ipv4());
         let Some(bearer) = found else { return };
         if self.outgoing[bearer].is_full() {
             self.flush(bearer);
         }
         if self.outgoing[bearer].push(to, local, bytes).is_err() {
-            self.parts.stats.send_failures.fetch_add(1, Ordering::Relaxed);
+            self.parts
+                .stats
+                .send_failures
+                .fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -444,8 +515,12 @@ impl Shard {
         let left = self.parts.bearers[bearer].try_send(batch).unwrap_or(count);
         batch.discard(batch.len());
         let stats = &self.parts.stats;
-        stats.sent.fetch_add((count - left.min(count)) as u64, Ordering::Relaxed);
-        stats.send_failures.fetch_add(left as u64, Ordering::Relaxed);
+        stats
+            .sent
+            .fetch_add((count - left.min(count)) as u64, Ordering::Relaxed);
+        stats
+            .send_failures
+            .fetch_add(left as u64, Ordering::Relaxed);
     }
 
     fn need(&mut self, now: Now, id: NeedId, need: Need) {
@@ -454,9 +529,15 @@ impl Shard {
                 let index = self.parts.index;
                 match self.parts.directory.claim(&endpoint, index) {
                     Some(owner) if owner != index => {
-                        let evict = Input::Evict { endpoint, asker: index, need: id };
+                        let evict = Input::Evict {
+                            endpoint,
+                            asker: index,
+                            need: id,
+                        };
                         if self.parts.peers[owner].inbox.try_send(evict).is_err() {
-                            self.parts.server.handle_answer(now, id, Answer::Unavailable);
+                            self.parts
+                                .server
+                                .handle_answer(now, id, Answer::Unavailable);
                         }
                     }
                     _ => {
@@ -466,7 +547,10 @@ impl Shard {
                 }
             }
             // Nobody is let in whose identity does not prove the name, until credentials say more.
-            _ => self.parts.server.handle_answer(now, id, Answer::Unavailable),
+            _ => self
+                .parts
+                .server
+                .handle_answer(now, id, Answer::Unavailable),
         }
     }
 
@@ -479,19 +563,30 @@ impl Shard {
     fn end_turn(&mut self, now: Now) {
         self.submit();
         let durable = self.gate.durable.load(Ordering::Acquire);
-        while self.pending.front().is_some_and(|(barrier, _)| *barrier <= durable) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|(barrier, _)| *barrier <= durable)
+        {
             if let Some((_, pending)) = self.pending.pop_front() {
                 self.leave(pending);
             }
         }
         (0..self.outgoing.len()).for_each(|bearer| self.flush(bearer));
-        self.parts.stats.pending.store(self.pending.len() as u64, Ordering::Relaxed);
+        self.parts
+            .stats
+            .pending
+            .store(self.pending.len() as u64, Ordering::Relaxed);
         self.tell_health(now);
     }
 
     /// The machine hears whether it may make commits: the disk takes them, and not too much waits.
     fn tell_health(&mut self, now: Now) {
-        let limit = if self.told_healthy { PENDING_MAX } else { PENDING_MAX / 2 };
+        let limit = if self.told_healthy {
+            PENDING_MAX
+        } else {
+            PENDING_MAX / 2
+        };
         let healthy = self.store_healthy && self.backlog.is_empty() && self.pending.len() < limit;
         if healthy != self.told_healthy {
             self.told_healthy = healthy;
@@ -524,19 +619,17 @@ impl Shard {
         }
     }
 
-    fn submission(
-        &self,
-        batch: Batch,
-        events: Vec<dunlin_server::Event>,
-        last: u64,
-    ) -> Submission {
+    fn submission(&self, batch: Batch, events: Vec<dunlin_server::Event>, last: u64) -> Submission {
         let gate = self.gate.clone();
         let teller = self.parts.teller.clone();
         let done = Box::new(move |outcome: Result<dunlin_store::CommitNumber, _>| {
             match outcome {
                 Ok(commit) => {
                     if !events.is_empty() {
-                        teller.durable(Durable { commit: commit.0, events });
+                        teller.durable(Durable {
+                            commit: commit.0,
+                            events,
+                        });
                     }
                     gate.durable.store(last, Ordering::Release);
                 }
@@ -551,8 +644,11 @@ impl Shard {
     /// batch's own bytes.
     fn put_back(&mut self, submission: Submission, last: u64) {
         let batch = submission.batch;
-        let events =
-            batch.events.iter().filter_map(|bytes| crate::record::decode(bytes).ok()).collect();
+        let events = batch
+            .events
+            .iter()
+            .filter_map(|bytes| crate::record::decode(bytes).ok())
+            .collect();
         self.backlog.push_front((batch, events, last));
     }
 }

@@ -22,29 +22,109 @@ const SCRAPE_PATIENCE: Duration = Duration::from_millis(500);
 /// The name, kind and meaning of every metric.
 pub const METRICS: &[(&str, &str, &str)] = &[
     ("dunlin_info", "gauge", "1, with the version as label"),
-    ("dunlin_clients", "gauge", "Clients by state: registered, departed (remembered)"),
+    (
+        "dunlin_clients",
+        "gauge",
+        "Clients by state: registered, departed (remembered)",
+    ),
     ("dunlin_observations", "gauge", "Observations of Clients"),
-    ("dunlin_requests_waiting", "gauge", "Downlink requests that wait or are under way"),
-    ("dunlin_uplinks_total", "counter", "Uplinks answered well, by kind"),
+    (
+        "dunlin_requests_waiting",
+        "gauge",
+        "Downlink requests that wait or are under way",
+    ),
+    (
+        "dunlin_uplinks_total",
+        "counter",
+        "Uplinks answered well, by kind",
+    ),
     ("dunlin_uplinks_refused_total", "counter", "Uplinks refused"),
-    ("dunlin_notifications_total", "counter", "Notifications by what became of them"),
-    ("dunlin_downlinks_total", "counter", "Downlink requests by what became of them"),
-    ("dunlin_coap_received_total", "counter", "CoAP messages received"),
-    ("dunlin_coap_dropped_total", "counter", "CoAP messages that led to nothing, by cause"),
-    ("dunlin_datagrams_received_total", "counter", "Datagrams received from the sockets"),
-    ("dunlin_datagrams_sent_total", "counter", "Datagrams given to the kernel"),
-    ("dunlin_datagrams_lost_total", "counter", "Datagrams lost here, by reason"),
-    ("dunlin_datagrams_handed_over_total", "counter", "Datagrams handed to another shard"),
-    ("dunlin_pending", "gauge", "Datagrams and outcomes that wait for the disk"),
+    (
+        "dunlin_notifications_total",
+        "counter",
+        "Notifications by what became of them",
+    ),
+    (
+        "dunlin_downlinks_total",
+        "counter",
+        "Downlink requests by what became of them",
+    ),
+    (
+        "dunlin_coap_received_total",
+        "counter",
+        "CoAP messages received",
+    ),
+    (
+        "dunlin_coap_dropped_total",
+        "counter",
+        "CoAP messages that led to nothing, by cause",
+    ),
+    (
+        "dunlin_datagrams_received_total",
+        "counter",
+        "Datagrams received from the sockets",
+    ),
+    (
+        "dunlin_datagrams_sent_total",
+        "counter",
+        "Datagrams given to the kernel",
+    ),
+    (
+        "dunlin_datagrams_lost_total",
+        "counter",
+        "Datagrams lost here, by reason",
+    ),
+    (
+        "dunlin_datagrams_handed_over_total",
+        "counter",
+        "Datagrams handed to another shard",
+    ),
+    (
+        "dunlin_pending",
+        "gauge",
+        "Datagrams and outcomes that wait for the disk",
+    ),
     ("dunlin_commits_total", "counter", "Batches committed"),
-    ("dunlin_syncs_total", "counter", "Groups of batches made durable with one sync"),
-    ("dunlin_commit_failures_total", "counter", "Attempts to commit that failed"),
-    ("dunlin_commit_queue_bytes", "gauge", "Bytes that wait for the committer"),
-    ("dunlin_store_healthy", "gauge", "1 while commits become durable"),
-    ("dunlin_log_bytes", "gauge", "Bytes of the event log on disk"),
-    ("dunlin_shards_answering", "gauge", "Shards that answered this scrape"),
-    ("process_cpu_seconds_total", "counter", "CPU time of the process"),
-    ("process_resident_memory_bytes", "gauge", "Memory of the process"),
+    (
+        "dunlin_syncs_total",
+        "counter",
+        "Groups of batches made durable with one sync",
+    ),
+    (
+        "dunlin_commit_failures_total",
+        "counter",
+        "Attempts to commit that failed",
+    ),
+    (
+        "dunlin_commit_queue_bytes",
+        "gauge",
+        "Bytes that wait for the committer",
+    ),
+    (
+        "dunlin_store_healthy",
+        "gauge",
+        "1 while commits become durable",
+    ),
+    (
+        "dunlin_log_bytes",
+        "gauge",
+        "Bytes of the event log on disk",
+    ),
+    (
+        "dunlin_shards_answering",
+        "gauge",
+        "Shards that answered this scrape",
+    ),
+    (
+        "process_cpu_seconds_total",
+        "counter",
+        "CPU time of the process",
+    ),
+    (
+        "process_resident_memory_bytes",
+        "gauge",
+        "Memory of the process",
+    ),
 ];
 
 /// Where the counters are.
@@ -77,8 +157,16 @@ impl Telemetry {
 
     fn clients(&self, page: &mut Page, summed: &Summed) {
         let stats = &summed.stats;
-        page.value("dunlin_clients", &[("state", "registered")], stats.registered as u64);
-        page.value("dunlin_clients", &[("state", "departed")], stats.departed as u64);
+        page.value(
+            "dunlin_clients",
+            &[("state", "registered")],
+            stats.registered as u64,
+        );
+        page.value(
+            "dunlin_clients",
+            &[("state", "departed")],
+            stats.departed as u64,
+        );
         page.value("dunlin_observations", &[], stats.observations as u64);
         page.value("dunlin_requests_waiting", &[], stats.requests as u64);
         for (kind, count) in [
@@ -89,7 +177,11 @@ impl Telemetry {
         ] {
             page.value("dunlin_uplinks_total", &[("kind", kind)], count);
         }
-        page.value("dunlin_uplinks_refused_total", &[], stats.refused + stats.violations);
+        page.value(
+            "dunlin_uplinks_refused_total",
+            &[],
+            stats.refused + stats.violations,
+        );
         for (outcome, count) in [
             ("taken", stats.notifications),
             ("late", stats.notifications_late),
@@ -114,9 +206,16 @@ impl Telemetry {
 
     fn datagrams(&self, page: &mut Page) {
         let sum = |of: fn(&LoopStats) -> &std::sync::atomic::AtomicU64| -> u64 {
-            self.loops.iter().map(|stats| of(stats).load(Ordering::Relaxed)).sum()
+            self.loops
+                .iter()
+                .map(|stats| of(stats).load(Ordering::Relaxed))
+                .sum()
         };
-        page.value("dunlin_datagrams_received_total", &[], sum(|stats| &stats.received));
+        page.value(
+            "dunlin_datagrams_received_total",
+            &[],
+            sum(|stats| &stats.received),
+        );
         page.value("dunlin_datagrams_sent_total", &[], sum(|stats| &stats.sent));
         for (reason, count) in [
             ("truncated", sum(|stats| &stats.truncated)),
@@ -126,7 +225,11 @@ impl Telemetry {
         ] {
             page.value("dunlin_datagrams_lost_total", &[("reason", reason)], count);
         }
-        page.value("dunlin_datagrams_handed_over_total", &[], sum(|stats| &stats.handed_over));
+        page.value(
+            "dunlin_datagrams_handed_over_total",
+            &[],
+            sum(|stats| &stats.handed_over),
+        );
         page.value("dunlin_pending", &[], sum(|stats| &stats.pending));
     }
 }
@@ -148,14 +251,20 @@ fn ask_shards(backend: &NodeBackend) -> Summed {
     }
     let mut summed = Summed::default();
     for _ in 0..asked {
-        let Ok((stats, received, drops)) = answers.recv_timeout(SCRAPE_PATIENCE) else { break };
+        let Ok((stats, received, drops)) = answers.recv_timeout(SCRAPE_PATIENCE) else {
+            break;
+        };
         summed.answering += 1;
         summed.received += received;
         add(&mut summed.stats, &stats);
         if summed.drops.is_empty() {
             summed.drops = drops;
         } else {
-            summed.drops.iter_mut().zip(drops).for_each(|(sum, one)| sum.1 += one.1);
+            summed
+                .drops
+                .iter_mut()
+                .zip(drops)
+                .for_each(|(sum, one)| sum.1 += one.1);
         }
     }
     summed
@@ -224,10 +333,15 @@ impl Page {
             let (_, kind, help) = described.expect("every metric is described in METRICS");
             let _ = writeln!(self.text, "# HELP {name} {help}.\n# TYPE {name} {kind}");
         }
-        let labels: Vec<String> =
-            labels.iter().map(|(key, label)| format!("{key}=\"{label}\"")).collect();
-        let labels =
-            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(key, label)| format!("{key}=\"{label}\""))
+            .collect();
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
         let _ = writeln!(self.text, "{name}{labels} {value}");
     }
 }

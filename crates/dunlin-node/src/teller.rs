@@ -89,7 +89,10 @@ struct Ended {
 
 impl Known {
     pub(crate) fn registry(&self) -> Arc<Registry> {
-        self.registry.read().expect("nobody panics while writing").clone()
+        self.registry
+            .read()
+            .expect("nobody panics while writing")
+            .clone()
     }
 
     pub(crate) fn set_registry(&self, registry: Registry) {
@@ -123,9 +126,18 @@ impl Known {
         if known.paths.len() >= VALUES_PER_CLIENT_MAX && !known.paths.contains_key(&reading.path) {
             return;
         }
-        let count = known.paths.get(&reading.path).map_or(0, |value| value.notifications);
+        let count = known
+            .paths
+            .get(&reading.path)
+            .map_or(0, |value| value.notifications);
         let notifications = count + notifications;
-        known.paths.insert(reading.path, Value { reading, notifications });
+        known.paths.insert(
+            reading.path,
+            Value {
+                reading,
+                notifications,
+            },
+        );
     }
 
     fn version(&self, endpoint: &EndpointName, path: Path) -> ObjectVersion {
@@ -152,7 +164,10 @@ impl Known {
             return;
         }
         let mut values = self.values.lock().expect("nobody panics while holding it");
-        values.entry(registration.endpoint.clone()).or_default().versions = versions;
+        values
+            .entry(registration.endpoint.clone())
+            .or_default()
+            .versions = versions;
     }
 
     /// A request was made.
@@ -170,7 +185,11 @@ impl Known {
     /// Requests of a Client, or of all, that have ended, the oldest first.
     pub(crate) fn ended_of(&self, endpoint: Option<&EndpointName>, limit: usize) -> Vec<Request> {
         let ended = self.ended.lock().expect("nobody panics while holding it");
-        let all = ended.order.iter().rev().filter_map(|id| ended.requests.get(id));
+        let all = ended
+            .order
+            .iter()
+            .rev()
+            .filter_map(|id| ended.requests.get(id));
         let own = all.filter(|request| endpoint.is_none_or(|name| request.endpoint == *name));
         let mut found: Vec<Request> = own.take(limit).cloned().collect();
         found.reverse();
@@ -198,14 +217,20 @@ impl Known {
     /// nothing that the event stream knows.
     pub(crate) fn tell(&self, commit: u64, index: usize, event: &Event) -> Option<ApiEvent> {
         self.learn(event);
-        view::event(commit, index, event, &|path| self.version(&event.endpoint, path))
+        view::event(commit, index, event, &|path| {
+            self.version(&event.endpoint, path)
+        })
     }
 
     fn learn(&self, event: &Event) {
         match &event.kind {
             EventKind::Registered { registration, .. }
             | EventKind::Updated { registration, .. } => self.learn_versions(registration),
-            EventKind::Notified { path, values, late: false } => {
+            EventKind::Notified {
+                path,
+                values,
+                late: false,
+            } => {
                 if let Some(Sample { at, node }) = values.last() {
                     let reading = Reading {
                         path: *path,
@@ -216,9 +241,20 @@ impl Known {
                     self.remember(&event.endpoint, reading, values.len() as u64);
                 }
             }
-            EventKind::Completed { request, command, outcome } => {
+            EventKind::Completed {
+                request,
+                command,
+                outcome,
+            } => {
                 let version = self.version(&event.endpoint, command.path());
-                let ended = view::ended(*request, &event.endpoint, event.at, command, outcome, version);
+                let ended = view::ended(
+                    *request,
+                    &event.endpoint,
+                    event.at,
+                    command,
+                    outcome,
+                    version,
+                );
                 if let Some(Ok(completion)) = &ended.outcome
                     && let dunlin_api::backend::CompletionAnswer::Values(reading) =
                         &completion.answer

@@ -14,7 +14,12 @@ pub(crate) struct Kept {
     digest: Bytes,
     created_at_ms: u64,
 }
-structure!(Kept { name, role, digest, created_at_ms });
+structure!(Kept {
+    name,
+    role,
+    digest,
+    created_at_ms
+});
 
 impl From<&TokenRecord> for Kept {
     fn from(record: &TokenRecord) -> Self {
@@ -48,7 +53,11 @@ pub(crate) fn load(store: &dyn Store) -> Result<Tokens, LoadError> {
                 Ok(kept) => records.extend(kept.record()),
                 Err(error) => {
                     let key = String::from_utf8_lossy(key).into_owned();
-                    failed = Some(LoadError::Row { table: Table::Tokens, key, error });
+                    failed = Some(LoadError::Row {
+                        table: Table::Tokens,
+                        key,
+                        error,
+                    });
                 }
             }
             std::ops::ControlFlow::Continue(())

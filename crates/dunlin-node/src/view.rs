@@ -6,13 +6,13 @@ use dunlin_api::backend::{
     CancelBy, Command as ApiCommand, Completion, CompletionAnswer, Reading, Request, RequestId,
     RequestState,
 };
-use dunlin_api::error::{Code, CoapCode, Problem};
+use dunlin_api::error::{CoapCode, Code, Problem};
 use dunlin_api::event::{Event as ApiEvent, News, Position, Registered, Updated};
 use dunlin_api::time::Timestamp;
 use dunlin_api::view::{
     Client, Deviation, ObjectInstancesView, ObjectsView, Presence as ApiPresence, Security,
 };
-use dunlin_lwm2m::link::{Discovered, ObjectLinks};
+use dunlin_lwm2m::link::ObjectLinks;
 use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_lwm2m::{
     EndpointName, Instance, Level, LwM2mVersion, Node, Object, ObjectVersion, Path,
@@ -39,7 +39,10 @@ pub(crate) fn client(view: &ClientView) -> Client {
         Presence::Asleep => ApiPresence::Asleep,
         Presence::Overdue => ApiPresence::Overdue,
     };
-    Client { presence, ..registered_client(registration) }
+    Client {
+        presence,
+        ..registered_client(registration)
+    }
 }
 
 fn registered_client(registration: &Registration) -> Client {
@@ -125,23 +128,38 @@ fn identity(identity: &Identity) -> Option<String> {
             let digits = digest.iter().map(|byte| format!("{byte:02x}"));
             Some(format!("sha256:{}", digits.collect::<String>()))
         }
-        Identity::Certificate { common_name, alternative_names } => {
-            common_name.clone().or_else(|| alternative_names.first().cloned())
-        }
+        Identity::Certificate {
+            common_name,
+            alternative_names,
+        } => common_name
+            .clone()
+            .or_else(|| alternative_names.first().cloned()),
     }
 }
 
 fn root(links: &ObjectLinks) -> String {
-    if links.root().is_empty() { "/".to_owned() } else { links.root().to_owned() }
+    if links.root().is_empty() {
+        "/".to_owned()
+    } else {
+        links.root().to_owned()
+    }
 }
 
 pub(crate) fn objects(links: &ObjectLinks, version: LwM2mVersion) -> ObjectsView {
     links
         .objects()
         .map(|entry| {
-            let version = entry.version.unwrap_or(version.default_object_version(entry.id));
+            let version = entry
+                .version
+                .unwrap_or(version.default_object_version(entry.id));
             let instances = entry.instances().map(|id| id.0).collect();
-            (entry.id.0, ObjectInstancesView { version: version.to_string(), instances })
+            (
+                entry.id.0,
+                ObjectInstancesView {
+                    version: version.to_string(),
+                    instances,
+                },
+            )
         })
         .collect()
 }
@@ -152,16 +170,29 @@ pub(crate) fn command(command: ApiCommand) -> (Command, Option<dunlin_lwm2m::Con
     match command {
         ApiCommand::Read { path, accept } => (Command::Read { path }, accept),
         ApiCommand::Discover { path } => (Command::Discover { path }, None),
-        ApiCommand::Write { path, mode, format, node } => {
-            (Command::Write { path, mode, node }, format)
-        }
+        ApiCommand::Write {
+            path,
+            mode,
+            format,
+            node,
+        } => (Command::Write { path, mode, node }, format),
         ApiCommand::WriteAttributes { path, attributes } => {
             (Command::WriteAttributes { path, attributes }, None)
         }
         ApiCommand::Execute { path, arguments } => (Command::Execute { path, arguments }, None),
-        ApiCommand::Create { object, instance, format, resources } => {
-            (Command::Create { object, instance, resources }, format)
-        }
+        ApiCommand::Create {
+            object,
+            instance,
+            format,
+            resources,
+        } => (
+            Command::Create {
+                object,
+                instance,
+                resources,
+            },
+            format,
+        ),
         ApiCommand::Delete { path } => (Command::Delete { path }, None),
         ApiCommand::Observe { path, accept } => (Command::Observe { path, renew: true }, accept),
         ApiCommand::Cancel { path, by } => {
@@ -203,7 +234,11 @@ fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     let end = if text.ends_with('.') { "" } else { "." };
-    first.into_iter().chain(letters).chain(end.chars()).collect()
+    first
+        .into_iter()
+        .chain(letters)
+        .chain(end.chars())
+        .collect()
 }
 
 /// How a request ended, as the API says it.
@@ -215,6 +250,11 @@ pub(crate) fn outcome(
 ) -> Result<Completion, Problem> {
     match outcome {
         Outcome::Answered(answered) => completion(command, answered, at, version),
+        Outcome::Done => Ok(Completion {
+            code: ResponseCode::Deleted,
+            at,
+            answer: CompletionAnswer::Done,
+        }),
         Outcome::Failed(failed) => Err(failure(failed)),
     }
 }
@@ -225,21 +265,25 @@ fn completion(
     at: Timestamp,
     version: ObjectVersion,
 ) -> Result<Completion, Problem> {
-    let byte = answered.code.map_or_else(|byte| byte, ResponseCode::to_byte);
+    let byte = answered
+        .code
+        .map_or_else(|byte| byte, ResponseCode::to_byte);
     if let Some(problem) = Problem::answered(CoapCode(byte), said(answered)) {
         return Err(problem);
     }
-    let code = answered.code.map_err(|_| unintelligible("a code that LwM2M does not define"))?;
+    let code = answered
+        .code
+        .map_err(|_| unintelligible("a code that LwM2M does not define"))?;
     let path = command.path();
     let answer = match (&answered.content, command) {
         (Content::Raw { reason, .. }, _) => return Err(unintelligible(reason)),
-        (Content::Node(node), _) => {
-            CompletionAnswer::Values(Reading { path, at, version, node: node.clone() })
-        }
-        (Content::Links(text), _) => {
-            let links = Discovered::parse(text.as_bytes(), "");
-            CompletionAnswer::Links(links.map_err(|error| unintelligible(&error.to_string()))?)
-        }
+        (Content::Node(node), _) => CompletionAnswer::Values(Reading {
+            path,
+            at,
+            version,
+            node: node.clone(),
+        }),
+        (Content::Links(found), _) => CompletionAnswer::Links(found.clone()),
         (_, Command::Create { object, .. }) => {
             CompletionAnswer::Created(answered.location.unwrap_or(Path::object(*object)))
         }
@@ -258,7 +302,10 @@ fn said(answered: &Answered) -> String {
 }
 
 fn unintelligible(reason: &str) -> Problem {
-    Problem::new(Code::ClientAnswerInvalid, format!("The Client's answer: {reason}."))
+    Problem::new(
+        Code::ClientAnswerInvalid,
+        format!("The Client's answer: {reason}."),
+    )
 }
 
 fn failure(failed: &Failed) -> Problem {
@@ -289,6 +336,7 @@ pub(crate) fn ended(
         Outcome::Answered(answered) if answered.code.is_ok_and(ResponseCode::is_success) => {
             RequestState::Completed
         }
+        Outcome::Done => RequestState::Completed,
         Outcome::Failed(Failed::Cancelled) => RequestState::Cancelled,
         Outcome::Failed(Failed::Expired) => RequestState::Expired,
         Outcome::Failed(Failed::Unknown) => RequestState::Unknown,
@@ -337,7 +385,10 @@ pub(crate) fn event(
 ) -> Option<ApiEvent> {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     let news = match &event.kind {
-        EventKind::Registered { registration, replaced } => News::Registered(Registered {
+        EventKind::Registered {
+            registration,
+            replaced,
+        } => News::Registered(Registered {
             registration_id: registration.id.to_string(),
             replaced: replaced.map(|id| id.to_string()),
             lifetime_s: registration.lifetime_s,
@@ -347,7 +398,10 @@ pub(crate) fn event(
             security: security(&registration.identity),
             objects: objects(&registration.links, registration.version),
         }),
-        EventKind::Updated { registration, changed } => News::Updated(Updated {
+        EventKind::Updated {
+            registration,
+            changed,
+        } => News::Updated(Updated {
             registration_id: registration.id.to_string(),
             lifetime_s: changed.lifetime.then_some(registration.lifetime_s),
             binding: changed.binding.then(|| registration.binding.to_string()),
@@ -362,7 +416,9 @@ pub(crate) fn event(
                 .then(|| objects(&registration.links, registration.version)),
         }),
         EventKind::Departed { id, reason } => match reason {
-            Departure::Expired => News::Expired { registration_id: id.to_string() },
+            Departure::Expired => News::Expired {
+                registration_id: id.to_string(),
+            },
             Departure::Deregistered | Departure::Forgotten => News::Deregistered {
                 registration_id: id.to_string(),
                 forgotten: *reason == Departure::Forgotten,
@@ -377,9 +433,20 @@ pub(crate) fn event(
                 node: node.clone(),
             })
         }
-        EventKind::Completed { request, command, outcome } => {
+        EventKind::Completed {
+            request,
+            command,
+            outcome,
+        } => {
             let version = version(command.path());
-            News::Completed(ended(*request, &event.endpoint, event.at, command, outcome, version))
+            News::Completed(ended(
+                *request,
+                &event.endpoint,
+                event.at,
+                command,
+                outcome,
+                version,
+            ))
         }
         _ => return None,
     };
@@ -394,7 +461,11 @@ pub(crate) fn event(
 /// News that is told live alone.
 pub(crate) fn live(event: &LiveEvent) -> Option<ApiEvent> {
     let (at, endpoint, news) = match event {
-        LiveEvent::Presence { endpoint, at, presence } => {
+        LiveEvent::Presence {
+            endpoint,
+            at,
+            presence,
+        } => {
             let news = match presence {
                 Presence::Awake => News::Awake,
                 Presence::Asleep => News::Asleep,
@@ -402,7 +473,13 @@ pub(crate) fn live(event: &LiveEvent) -> Option<ApiEvent> {
             };
             (*at, Some(endpoint.clone()), news)
         }
-        LiveEvent::Refused { endpoint, at, address, reason, .. } => {
+        LiveEvent::Refused {
+            endpoint,
+            at,
+            address,
+            reason,
+            ..
+        } => {
             let news = News::Refused {
                 address: address.to_string(),
                 reason: sentence(reason),
@@ -412,7 +489,12 @@ pub(crate) fn live(event: &LiveEvent) -> Option<ApiEvent> {
         }
         _ => return None,
     };
-    Some(ApiEvent { position: None, at: time(at), endpoint, news })
+    Some(ApiEvent {
+        position: None,
+        at: time(at),
+        endpoint,
+        news,
+    })
 }
 
 // Values.
@@ -430,21 +512,34 @@ pub(crate) fn assemble<'a>(
             if covering.as_ref().is_none_or(|best| best.at < reading.at)
                 && let Some(node) = cut(reading.path, &reading.node, path)
             {
-                covering = Some(Reading { path, node, ..reading.clone() });
+                covering = Some(Reading {
+                    path,
+                    node,
+                    ..reading.clone()
+                });
             }
         } else if path.contains(&reading.path) {
             parts.push(reading);
         }
     }
     parts.sort_by_key(|reading| reading.at);
-    let Some(first) = parts.first() else { return covering };
+    let Some(first) = parts.first() else {
+        return covering;
+    };
     let base = covering.as_ref().map(|covering| covering.node.clone());
     let mut node = base.or_else(|| empty(path))?;
     for part in &parts {
         merge(&mut node, path, part.path, &part.node);
     }
-    let at = covering.as_ref().map_or(first.at, |covering| covering.at.min(first.at));
-    Some(Reading { path, at, version: first.version, node })
+    let at = covering
+        .as_ref()
+        .map_or(first.at, |covering| covering.at.min(first.at));
+    Some(Reading {
+        path,
+        at,
+        version: first.version,
+        node,
+    })
 }
 
 fn empty(path: Path) -> Option<Node> {
@@ -463,7 +558,11 @@ fn cut(at: Path, node: &Node, path: Path) -> Option<Node> {
     match node {
         Node::Object(object) => {
             let instance = object.instance(path.instance_id()?)?;
-            cut(Path::instance(object.id, instance.id), &Node::Instance(instance.clone()), path)
+            cut(
+                Path::instance(object.id, instance.id),
+                &Node::Instance(instance.clone()),
+                path,
+            )
         }
         Node::Instance(instance) => {
             let resource = instance.resource(path.resource_id()?)?;

@@ -126,6 +126,10 @@ impl Requests {
         self.requests.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter().map(|(_, request)| request)
+    }
+
     pub(crate) fn insert(&mut self, request: Request) -> u32 {
         let id = request.id;
         let key = self.requests.insert(request) as u32;

@@ -347,6 +347,19 @@ impl Server {
             .collect()
     }
 
+    /// The requests of all Clients, at most `limit`, in no particular order.
+    #[must_use]
+    pub fn all_requests(&self, now: Now, limit: usize) -> Vec<RequestView> {
+        let now = ms(now.instant);
+        let requests = self.requests.iter().take(limit);
+        requests
+            .map(|request| {
+                let client = self.book.client(request.client);
+                request.view(client, listens(client, self.config.awake_window, now))
+            })
+            .collect()
+    }
+
     /// A request that has not ended.
     #[must_use]
     pub fn request_view(&self, now: Now, request: RequestId) -> Option<RequestView> {

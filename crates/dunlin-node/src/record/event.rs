@@ -1,5 +1,6 @@
 //! The events of the log as records.
 
+use dunlin_lwm2m::link::Discovered;
 use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_server::command::{Answered, Content, Failed, Outcome};
 use dunlin_server::event::{Changed, Event, EventKind, ObservationEnd, Sample};
@@ -157,7 +158,7 @@ impl Item for ObservationEnd {
                 code.write(w);
             }
             Self::NotEstablished => vec![3u8].write(w),
-            Self::NewRegistration => vec![4u8].write(w),
+            Self::RegistrationEnded => vec![4u8].write(w),
             Self::Forgotten => vec![5u8].write(w),
             _ => unreachable!("every end of an observation has a number here"),
         }
@@ -170,7 +171,7 @@ impl Item for ObservationEnd {
             (1, 2) => Self::Error(Item::read(r)?),
             (2, 2) => Self::NotRenewed(Item::read(r)?),
             (3, 1) => Self::NotEstablished,
-            (4, 1) => Self::NewRegistration,
+            (4, 1) => Self::RegistrationEnded,
             (5, 1) => Self::Forgotten,
             _ => return Err(Error::message("no end of an observation")),
         })
@@ -189,6 +190,10 @@ impl Item for Outcome {
                 w.u8(1).done();
                 failed.write(w);
             }
+            Self::Done => {
+                w.u8(2).done();
+                w.null().done();
+            }
         }
     }
 
@@ -199,6 +204,10 @@ impl Item for Outcome {
         Ok(match r.u8()? {
             0 => Self::Answered(Item::read(r)?),
             1 => Self::Failed(Item::read(r)?),
+            2 => {
+                r.null()?;
+                Self::Done
+            }
             _ => return Err(Error::message("an outcome of no known kind")),
         })
     }
@@ -249,9 +258,9 @@ impl Item for Content {
                 begin(w, 2, 1);
                 node.write(w);
             }
-            Self::Links(text) => {
+            Self::Links(found) => {
                 begin(w, 2, 2);
-                text.write(w);
+                found.write("").write(w);
             }
             Self::Diagnostic(text) => {
                 begin(w, 2, 3);
@@ -270,7 +279,10 @@ impl Item for Content {
         Ok(match (r.u8()?, items) {
             (0, 1) => Self::None,
             (1, 2) => Self::Node(Item::read(r)?),
-            (2, 2) => Self::Links(Item::read(r)?),
+            (2, 2) => {
+                let links = Discovered::parse(String::read(r)?.as_bytes(), "");
+                Self::Links(links.map_err(|_| Error::message("no links"))?)
+            }
             (3, 2) => Self::Diagnostic(Item::read(r)?),
             (4, 3) => Self::Raw {
                 payload: Bytes::read(r)?.0,
