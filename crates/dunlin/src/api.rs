@@ -73,7 +73,7 @@ impl Api {
         let request = self
             .request(method, path)?
             .header("content-type", media_type);
-        let response = self.run(request.body(body).context("the request cannot be built")?)?;
+        let response = self.run(request.body(body).map_err(|_| self.no_address())?)?;
         let status = response.status().as_u16();
         let text = text(response)?;
         match status {
@@ -101,7 +101,8 @@ impl Api {
         }
         let request = request
             .header("accept", "text/event-stream")
-            .body(&[][..])?;
+            .body(&[][..])
+            .map_err(|_| self.no_address())?;
         let response = self.run(request)?;
         let status = response.status().as_u16();
         if status != 200 {
@@ -143,9 +144,7 @@ impl Api {
             .user_agent("dunlin")
             .build();
         Agent::new_with_config(agent).run(request).map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                anyhow!("\"{}\" is not an address; write --api http://HOST:PORT", self.api)
-            }
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => self.no_address(),
             error => anyhow!(
                 "no answer from {}: {error}. Is 'dunlin serve' running there? --api or DUNLIN_API names another address",
                 self.api
@@ -161,13 +160,22 @@ impl Api {
             return anyhow!("{} (it answered with HTTP {status})", self.no_dunlin());
         }
         let mut line = word("detail").to_string();
-        if let Some(field) = json["field"].as_str() {
-            line = format!("{field}: {line}");
+        // Where the member at fault is named, the sentence says what it should be; else the remedy helps.
+        match json["field"].as_str() {
+            Some(field) => line = format!("{field}: {line}"),
+            None => line = format!("{line} {}", word("remedy")),
         }
         if let (Some(row), Some(column)) = (json["line"].as_u64(), json["column"].as_u64()) {
             line = format!("line {row}, column {column}: {line}");
         }
-        anyhow!("{line} {} [{}]", word("remedy"), word("code"))
+        anyhow!("{line} [{}]", word("code"))
+    }
+
+    fn no_address(&self) -> anyhow::Error {
+        anyhow!(
+            "\"{}\" is not an address; write --api http://HOST:PORT",
+            self.api
+        )
     }
 
     fn no_dunlin(&self) -> String {

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
     /// The value; INSTANCE=VALUE where the Resource has instances; RESOURCE=VALUE for an Object Instance
-    #[arg(required = true, value_name = "VALUE", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "VALUE", allow_negative_numbers = true)]
     values: Vec<String>,
     /// Partial update: what is not named stays
     #[arg(long)]
