@@ -165,7 +165,7 @@ pub enum Verdict {
 }
 
 /// News; past tense.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A handshake ended well.
@@ -222,6 +222,48 @@ pub enum Event {
         /// Why.
         reason: Failure,
     },
+}
+
+impl fmt::Debug for Event {
+    /// Says everything but what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Connected(connected) => connected.fmt(f),
+            Event::Data {
+                session,
+                plaintext,
+                from,
+                fresh,
+                newest,
+            } => {
+                let length = plaintext.len();
+                write!(f, "Data {length} bytes on {session:?} from {from:?}")?;
+                f.write_str(if *fresh { "" } else { ", not fresh" })?;
+                f.write_str(if *newest { "" } else { ", not newest" })
+            }
+            Event::Moved { session, from, to } => {
+                write!(f, "Moved {session:?} from {from:?} to {to:?}")
+            }
+            Event::Resumable { session, .. } => write!(f, "Resumable {session:?}"),
+            Event::Closed {
+                session,
+                identity,
+                reason,
+            } => {
+                write!(f, "Closed {session:?} of {identity:?}: {reason:?}")
+            }
+            Event::Failed {
+                session,
+                role,
+                address,
+                claimed,
+                reason,
+            } => {
+                write!(f, "Failed {session:?} as {role:?} with {address:?}, ")?;
+                write!(f, "who claimed to be {claimed:?}: {reason}")
+            }
+        }
+    }
 }
 
 /// A new session.

@@ -18,9 +18,9 @@ use crate::crypto::protect::{DirectionKeys, Scheme};
 use crate::crypto::suite::CipherSuite;
 use crate::identity::PeerIdentity;
 use crate::message::codec::{Malformed, Reader, put_u16, put_vector8, put_vector16};
-use crate::record::PLAINTEXT_MAX;
 use crate::record::cid::{ConnectionId, PeerCid};
 use crate::record::window::ReplayWindow;
+use crate::record::{PLAINTEXT_MAX, SEQUENCE_MAX};
 
 /// The only version so far.
 const VERSION: u8 = 1;
@@ -99,6 +99,9 @@ pub(crate) fn decode(bytes: &[u8], reserved: u64) -> Result<Association, Malform
     let send_keys = decode_keys(&mut reader, suite)?;
     let receive_keys = decode_keys(&mut reader, suite)?;
     let send_next = reader.u64()?.max(reserved);
+    if send_next > SEQUENCE_MAX {
+        return Err(reader.malformed("no send number left"));
+    }
     let newest = reader.u64()?;
     let own_cid = match flags & FLAG_OWN_CID {
         0 => None,
@@ -210,6 +213,7 @@ mod tests {
         let old: Vec<Vec<u8>> = (0..5).map(|_| sealed(&mut client)).collect();
         let (record, _) = Record::decode(&old[3]).unwrap();
         server.open(&record).unwrap();
+        server.send_reserved = 50;
         let mut back = decode(encode(&server).expose(), 0).unwrap();
         for datagram in &old[..4] {
             let (record, _) = Record::decode(datagram).unwrap();

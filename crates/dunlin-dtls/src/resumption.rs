@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use rand_core::Rng;
 use zeroize::Zeroizing;
 
-use crate::crypto::protect::KEY_LENGTH;
+use crate::crypto::aead::{KEY_LENGTH, NONCE_LENGTH};
 use crate::crypto::suite::CipherSuite;
 use crate::crypto::{Secret, open_bytes, seal_bytes};
 use crate::identity::PeerIdentity;
@@ -29,7 +29,6 @@ const TICKET_LENGTH_MAX: usize = 400;
 /// The form of [`ResumptionState`] and tickets.
 const VERSION: u8 = 1;
 const KEY_NAME_LENGTH: usize = 8;
-const NONCE_LENGTH: usize = 12;
 
 /// What two handshakes have to agree on.
 #[derive(Clone, PartialEq, Eq)]

@@ -253,6 +253,12 @@ impl Sessions {
                 sample.push((association.last_heard_s, index));
             }
         }
+        if sample.is_empty() {
+            // A few sessions among many empty slots: look at all of them.
+            let indices = 0..self.slots.len() as u32;
+            let last_heard = |index: u32| Some((self.association(index)?.last_heard_s, index));
+            sample.extend(indices.filter_map(last_heard));
+        }
         sample.into_iter().min().map(|(_, index)| index)
     }
 

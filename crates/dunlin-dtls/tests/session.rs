@@ -747,3 +747,27 @@ fn handshakes_under_way_are_bounded_and_those_of_one_host_too() {
         assert_eq!(world.server.dtls.handshake_count(), 0);
     }
 }
+
+#[test]
+fn neither_keys_nor_payload_are_printed() {
+    let mut world = World::psk(CCM8, 29);
+    let (client, server) = world.connected(psk_client());
+    world
+        .client
+        .dtls
+        .send(world.now, client, b"payload", 0)
+        .unwrap();
+    world.run(SECOND);
+    let exported = world.server.dtls.export(server).unwrap();
+    let printed = format!("{:?} {exported:?} {:?}", world.server.events, psk_client());
+    assert!(printed.contains("Data 7 bytes"));
+    for secret in ["payload", "112, 97, 121", "a key of sixteen", "97, 32, 107"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
+
+#[test]
+fn a_machine_can_be_handed_to_another_task() {
+    fn sendable<T: Send>() {}
+    sendable::<Dtls>();
+}

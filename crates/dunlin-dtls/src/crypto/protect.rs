@@ -3,23 +3,14 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use aes::Aes128Enc;
-use ccm::Ccm;
-use ccm::aead::{AeadInOut, KeyInit};
-use ccm::consts::{U8, U12, U16};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::aead::{KEY_LENGTH, NONCE_LENGTH};
 use super::suite::{CipherSuite, Protection};
 use super::{HASH_LENGTH, cbc, prf};
 use crate::record::cid::PEER_CID_LENGTH_MAX;
 use crate::record::content_type;
 
-type Ccm8 = Ccm<Aes128Enc, U8, U12>;
-type Ccm16 = Ccm<Aes128Enc, U16, U12>;
-type Gcm = aes_gcm::Aes128Gcm;
-
-/// AES-128.
-pub(crate) const KEY_LENGTH: usize = 16;
 /// The part of the nonce that both sides derive (RFC 5288 §3, RFC 6655 §3).
 pub(crate) const IMPLICIT_NONCE_LENGTH: usize = 4;
 /// The part of the nonce that each record carries; we use epoch and sequence number.
@@ -125,49 +116,21 @@ impl DirectionKeys {
         inner_type: Option<u8>,
         out: &mut Vec<u8>,
     ) {
-        let protection = scheme.suite.protection();
-        if protection == Protection::Cbc {
-            return cbc::seal(
-                self,
-                scheme.encrypt_then_mac,
-                covered,
-                content,
-                inner_type,
-                out,
-            );
-        }
+        let aead = match scheme.suite.protection() {
+            Protection::Aead(aead) => aead,
+            Protection::Cbc => {
+                let encrypt_then_mac = scheme.encrypt_then_mac;
+                return cbc::seal(self, encrypt_then_mac, covered, content, inner_type, out);
+            }
+        };
         out.extend_from_slice(&covered.number);
         let start = out.len();
         out.extend_from_slice(content);
         out.extend(inner_type);
-        let nonce = self.nonce(&covered.number);
         let data = covered.additional_data(out.len() - start);
-        let plaintext = &mut out[start..];
-        let mut tag = [0; 16];
-        let tag: &[u8] = match protection {
-            Protection::Ccm8 => {
-                let short = Ccm8::new(&self.key.into())
-                    .encrypt_inout_detached(&nonce.into(), data.as_slice(), plaintext.into())
-                    .expect("a record is shorter than CCM's limit");
-                tag[..8].copy_from_slice(&short);
-                &tag[..8]
-            }
-            Protection::Ccm => {
-                tag = Ccm16::new(&self.key.into())
-                    .encrypt_inout_detached(&nonce.into(), data.as_slice(), plaintext.into())
-                    .expect("a record is shorter than CCM's limit")
-                    .into();
-                &tag
-            }
-            Protection::Gcm | Protection::Cbc => {
-                tag = Gcm::new(&self.key.into())
-                    .encrypt_inout_detached(&nonce.into(), data.as_slice(), plaintext.into())
-                    .expect("a record is shorter than GCM's limit")
-                    .into();
-                &tag
-            }
-        };
-        out.extend_from_slice(tag);
+        let nonce = self.nonce(&covered.number);
+        let tag = aead.seal(&self.key, &nonce, data.as_slice(), &mut out[start..]);
+        out.extend_from_slice(tag.as_slice());
     }
 
     /// The plaintext of a protected fragment, or nothing if it is not authentic. With a
@@ -178,47 +141,24 @@ impl DirectionKeys {
         covered: &Covered<'_>,
         fragment: &[u8],
     ) -> Option<Vec<u8>> {
-        let protection = scheme.suite.protection();
-        let tag_length = match protection {
-            Protection::Ccm8 => 8,
-            Protection::Ccm | Protection::Gcm => 16,
+        let aead = match scheme.suite.protection() {
+            Protection::Aead(aead) => aead,
             Protection::Cbc => {
                 return cbc::open(self, scheme.encrypt_then_mac, covered, fragment);
             }
         };
         let (explicit, sealed) = fragment.split_first_chunk::<EXPLICIT_NONCE_LENGTH>()?;
-        let length = sealed.len().checked_sub(tag_length)?;
+        let length = sealed.len().checked_sub(aead.tag_length())?;
         let (ciphertext, tag) = sealed.split_at(length);
+        let data = covered.additional_data(length);
         let mut plaintext = ciphertext.to_vec();
         let nonce = self.nonce(explicit);
-        let data = covered.additional_data(length);
-        let buffer = plaintext.as_mut_slice();
-        let opened = match protection {
-            Protection::Ccm8 => Ccm8::new(&self.key.into()).decrypt_inout_detached(
-                &nonce.into(),
-                data.as_slice(),
-                buffer.into(),
-                tag.try_into().ok()?,
-            ),
-            Protection::Ccm => Ccm16::new(&self.key.into()).decrypt_inout_detached(
-                &nonce.into(),
-                data.as_slice(),
-                buffer.into(),
-                tag.try_into().ok()?,
-            ),
-            Protection::Gcm | Protection::Cbc => Gcm::new(&self.key.into()).decrypt_inout_detached(
-                &nonce.into(),
-                data.as_slice(),
-                buffer.into(),
-                tag.try_into().ok()?,
-            ),
-        };
-        opened.ok()?;
-        Some(plaintext)
+        aead.open(&self.key, &nonce, data.as_slice(), &mut plaintext, tag)
+            .then_some(plaintext)
     }
 
-    fn nonce(&self, explicit: &[u8; EXPLICIT_NONCE_LENGTH]) -> [u8; 12] {
-        let mut nonce = [0; 12];
+    fn nonce(&self, explicit: &[u8; EXPLICIT_NONCE_LENGTH]) -> [u8; NONCE_LENGTH] {
+        let mut nonce = [0; NONCE_LENGTH];
         nonce[..4].copy_from_slice(&self.implicit_nonce);
         nonce[4..].copy_from_slice(explicit);
         nonce

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::aead::Aead;
+
 /// A cipher suite this crate knows. All use AES-128 and SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -34,9 +36,7 @@ pub(crate) enum KeyExchange {
 /// How records are protected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protection {
-    Ccm8,
-    Ccm,
-    Gcm,
+    Aead(Aead),
     Cbc,
 }
 
@@ -69,15 +69,18 @@ const fn row(
 static TABLE: [Row; 8] = {
     use CipherSuite::*;
     use KeyExchange::*;
-    use Protection::*;
+    use Protection::Cbc;
+    const CCM8: Protection = Protection::Aead(Aead::Ccm8);
+    const CCM: Protection = Protection::Aead(Aead::Ccm);
+    const GCM: Protection = Protection::Aead(Aead::Gcm);
     [
-        row(PskAes128Ccm8, 0xc0a8, "TLS_PSK_WITH_AES_128_CCM_8", Psk, Ccm8),
-        row(PskAes128Ccm, 0xc0a4, "TLS_PSK_WITH_AES_128_CCM", Psk, Ccm),
-        row(PskAes128Gcm, 0x00a8, "TLS_PSK_WITH_AES_128_GCM_SHA256", Psk, Gcm),
+        row(PskAes128Ccm8, 0xc0a8, "TLS_PSK_WITH_AES_128_CCM_8", Psk, CCM8),
+        row(PskAes128Ccm, 0xc0a4, "TLS_PSK_WITH_AES_128_CCM", Psk, CCM),
+        row(PskAes128Gcm, 0x00a8, "TLS_PSK_WITH_AES_128_GCM_SHA256", Psk, GCM),
         row(PskAes128Cbc, 0x00ae, "TLS_PSK_WITH_AES_128_CBC_SHA256", Psk, Cbc),
-        row(EcdheEcdsaAes128Ccm8, 0xc0ae, "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8", EcdheEcdsa, Ccm8),
-        row(EcdheEcdsaAes128Ccm, 0xc0ac, "TLS_ECDHE_ECDSA_WITH_AES_128_CCM", EcdheEcdsa, Ccm),
-        row(EcdheEcdsaAes128Gcm, 0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", EcdheEcdsa, Gcm),
+        row(EcdheEcdsaAes128Ccm8, 0xc0ae, "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8", EcdheEcdsa, CCM8),
+        row(EcdheEcdsaAes128Ccm, 0xc0ac, "TLS_ECDHE_ECDSA_WITH_AES_128_CCM", EcdheEcdsa, CCM),
+        row(EcdheEcdsaAes128Gcm, 0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", EcdheEcdsa, GCM),
         row(EcdheEcdsaAes128Cbc, 0xc023, "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", EcdheEcdsa, Cbc),
     ]
 };
