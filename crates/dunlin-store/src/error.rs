@@ -92,7 +92,7 @@ pub enum StoreError {
         /// The folder of the tables.
         path: PathBuf,
         /// What the engine said.
-        source: fjall::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An earlier write failed; nothing is accepted until [`crate::Journal::recover`] succeeds.
     #[error(

@@ -17,6 +17,8 @@ mod keeper;
 pub(crate) mod tables;
 mod transfer;
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -39,6 +41,12 @@ pub(crate) const COMMITS_SKIPPED_AFTER_LOSS: u64 = 1 << 24;
 
 /// While the log is replayed, facts are applied in groups of about this many bytes.
 const REPLAY_GROUP_BYTES: usize = 1024 * 1024;
+
+/// Before the tables are opened again after a failed write, this much is written at most to see
+/// whether there is room.
+const PROBED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+const PROBE_FILE: &str = "room.new";
 
 /// How a store on disk behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +133,8 @@ impl FjallStore {
     /// are gone: [`StoreError`] says which file and what to do.
     pub fn open(root: impl AsRef<Path>, settings: StoreSettings) -> Result<FjallStore, StoreError> {
         let folder = Folder::open(root.as_ref(), settings.virtual_shards)?;
+        // Left by a process that was killed while its disk was full.
+        let _ = fs::remove_file(folder.root.join(PROBE_FILE));
         let mut watermark = Watermark::read(&folder.watermark())?;
         let mut log = open_log(&folder, &watermark, settings.segment_bytes)?;
         check_tail(&folder, &watermark, &log)?;
@@ -290,7 +300,7 @@ impl Shared {
         let grown = writer.log.bytes() - before;
         self.unflushed_bytes.fetch_add(grown, Ordering::Relaxed);
         self.newest_ms
-            .fetch_max(batches.last().map_or(0, |b| b.at_ms), Ordering::Relaxed);
+            .store(batches.last().map_or(0, |b| b.at_ms), Ordering::Relaxed);
         self.last.store(writer.log.last().0, Ordering::Release);
         applied?;
         writer.state = WriterState::Ready;
@@ -323,6 +333,8 @@ impl Shared {
     /// Readers that still have the old tables keep the engine's lock until they are done; then the
     /// next attempt succeeds.
     fn reopen_tables(&self) -> Result<(), StoreError> {
+        // The engine that has given up still reads: keep it until a new one has a chance.
+        self.probe_room()?;
         self.put_tables(None);
         let applied = self.watermark().applied;
         let tables = Tables::open(&self.tables_folder, self.settings.cache_bytes)?;
@@ -330,6 +342,23 @@ impl Shared {
         replay(&self.reader, applied, &tables)?;
         self.put_tables(Some(tables));
         Ok(())
+    }
+
+    /// Tries whether as much can be written as the engine will write when the log is applied again.
+    fn probe_room(&self) -> Result<(), StoreError> {
+        let path = self.watermark_path.with_file_name(PROBE_FILE);
+        let wanted = self
+            .unflushed_bytes
+            .load(Ordering::Relaxed)
+            .min(PROBED_BYTES_MAX);
+        let write = || {
+            let mut file = File::create(&path)?;
+            let block = [0xff; 64 * 1024];
+            (0..=wanted / block.len() as u64).try_for_each(|_| file.write_all(&block))
+        };
+        let written = write().map_err(StoreError::io("no room: cannot write", &path));
+        let _ = fs::remove_file(&path);
+        written
     }
 
     fn flush(&self) -> Result<(), StoreError> {

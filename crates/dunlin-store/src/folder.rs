@@ -56,6 +56,11 @@ impl Folder {
         let lock = take_lock(root)?;
         // Another process may have made it while we waited for the lock.
         if !root.join(FORMAT_FILE).exists() {
+            if has_commits(root) {
+                let path = root.join(FORMAT_FILE);
+                let why = "there are commits in the log".to_owned();
+                return Err(StoreError::Missing { path, why });
+            }
             create(root, virtual_shards)?;
         }
         let format = read_format(root)?;
@@ -119,6 +124,13 @@ fn is_empty(root: &Path) -> Result<bool, StoreError> {
         }
     }
     Ok(true)
+}
+
+/// A log with segments, or a watermark that has seen a commit: not a first start.
+fn has_commits(root: &Path) -> bool {
+    let watermark = Watermark::read(&root.join(WATERMARK_FILE));
+    let has_log = fs::read_dir(root.join("log")).is_ok_and(|mut entries| entries.next().is_some());
+    has_log || watermark.is_ok_and(|watermark| watermark.commit > 0)
 }
 
 fn take_lock(root: &Path) -> Result<File, StoreError> {
@@ -364,6 +376,19 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn a_folder_without_its_format_file_is_new_only_without_commits() {
+        let dir = tempfile::tempdir().expect("a folder");
+        drop(Folder::open(dir.path(), 256).expect("new"));
+        fs::remove_file(dir.path().join(FORMAT_FILE)).expect("remove");
+        // As a first start leaves it that was cut off.
+        drop(Folder::open(dir.path(), 256).expect("new again"));
+        fs::remove_file(dir.path().join(FORMAT_FILE)).expect("remove");
+        fs::write(dir.path().join("log/00000000000000000001.log"), "x").expect("write");
+        let error = Folder::open(dir.path(), 256).expect_err("not new");
+        assert!(matches!(error, StoreError::Missing { .. }));
     }
 
     #[test]

@@ -26,6 +26,8 @@ mod memory;
 mod position;
 
 pub mod contract;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod record;
 
 pub use crate::backup::{BackupError, BackupSettings, BackupSummary, restore, verify_backup};

@@ -79,6 +79,33 @@ fn a_full_disk_stops_acknowledging_and_goes_on_when_there_is_room() {
     survey(folder.path(), acknowledged);
 }
 
+/// The files of the tables are larger than the segments of the log here: the log is written, the
+/// tables cannot follow. They are opened again when they can, and the log brings them up to date;
+/// what was written and not acknowledged is not written twice.
+#[test]
+fn tables_that_cannot_be_written_are_opened_again_from_the_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut worker = Worker::start(folder.path(), |command| {
+        command.env("DUNLIN_STORE_CHILD_SEGMENT", "10000");
+    });
+    worker.until(|line| line == "ack 100").expect("it works");
+    for _ in 0..3 {
+        limit_file_size(worker.pid(), "40000");
+        let failing = worker
+            .until(|line| line.starts_with("state Failing"))
+            .expect("it fails");
+        assert!(failing.contains("tables"), "{failing}");
+        limit_file_size(worker.pid(), "unlimited");
+        worker
+            .until(|line| line == "state Healthy")
+            .expect("it recovers");
+        let goal = format!("ack {}", worker.acknowledged + 500);
+        worker.until(|line| line == goal).expect("it goes on");
+    }
+    let acknowledged = worker.kill();
+    survey(folder.path(), acknowledged);
+}
+
 fn limit_file_size(pid: u32, limit: &str) {
     // The soft limit only, so that it can be lifted again.
     let limit = format!("--fsize={limit}:unlimited");

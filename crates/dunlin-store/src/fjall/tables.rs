@@ -233,7 +233,7 @@ fn engine(folder: &Path, error: fjall::Error) -> StoreError {
         },
         fjall::Error::Poisoned | fjall::Error::Locked => StoreError::Engine {
             path: folder,
-            source: error,
+            source: error.into(),
         },
         other => StoreError::damaged(folder, None, format!("the storage engine says: {other:?}")),
     }

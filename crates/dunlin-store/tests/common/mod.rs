@@ -167,6 +167,12 @@ pub(crate) fn child_main() {
     if std::env::var_os("DUNLIN_STORE_CHILD_MEMORY").is_some() {
         settings.durability = Durability::Memory;
     }
+    if let Some(bytes) = std::env::var("DUNLIN_STORE_CHILD_SEGMENT")
+        .ok()
+        .and_then(|b| b.parse().ok())
+    {
+        settings.segment_bytes = bytes;
+    }
     let store = Arc::new(FjallStore::open(PathBuf::from(root), settings).expect("opens"));
     // At most this many are not acknowledged yet.
     let queue = CommitterSettings {
@@ -176,6 +182,20 @@ pub(crate) fn child_main() {
     let committer = Committer::start(store.clone() as Arc<dyn Store>, queue).expect("a thread");
     committer.subscribe(|state| say(&format!("state {state:?}")));
     let born = Instant::now();
+    let reader = store.clone();
+    std::thread::spawn(move || {
+        // Someone reads all the time; `read N` is the count a reader sees.
+        while born.elapsed() < CHILD_LIFE {
+            std::thread::sleep(Duration::from_millis(5));
+            match reader.get(Table::Meta, b"count") {
+                Ok(count) => say(&format!(
+                    "read {}",
+                    String::from_utf8_lossy(&count.unwrap_or_default())
+                )),
+                Err(error) => say(&format!("unreadable {error}")),
+            }
+        }
+    });
     for n in store.last_commit().0 + 1.. {
         let done = Box::new(move |outcome: Result<CommitNumber, Stopped>| {
             if let Ok(number) = outcome {
