@@ -6,6 +6,7 @@
 //! Clients that were found awake: the answer to an uplink leaves before what waited for it.
 
 mod asking;
+mod leaving;
 mod passing;
 mod reporting;
 mod restoring;
