@@ -208,12 +208,7 @@ fn write_types_values_by_the_definition() {
     let server = Server::start();
     let command = |arguments: &[&str]| {
         let ran = server.run(arguments);
-        assert_eq!(
-            (ran.status, ran.out.as_str()),
-            (0, ""),
-            "{arguments:?}: {}",
-            ran.err
-        );
+        assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.err);
         server.asked()
     };
     let write = |path, mode, format, node| backend::Command::Write {
