@@ -30,7 +30,7 @@ export function short(ms: number): string {
   return `${Math.floor(s / 86400)}${thin}d`;
 }
 
-const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
 const timeOnly = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
 export const when = (at: string | number | null | undefined) => (at === null || at === undefined || at === '' ? '' : dateTime.format(new Date(at)));
@@ -125,7 +125,9 @@ export const typeText: Record<ResourceType, string> = {
   none: 'no value',
 };
 
-export const securityText: Record<string, string> = { nosec: 'NoSec', psk: 'PSK', rpk: 'raw public key', x509: 'X.509' };
+export const securityText: Record<string, string> = { nosec: 'NoSec', psk: 'PSK', rpk: 'Raw Public Key', x509: 'X.509' };
+/** The same for narrow columns. */
+export const securityShort: Record<string, string> = { ...securityText, rpk: 'RPK' };
 
 const operationWords: Record<string, string> = {
   read: 'Read',
