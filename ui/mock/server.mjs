@@ -1,4 +1,5 @@
-// A stand-in for the dunlin server: `node mock/server.mjs [--port 8090] [--token SECRET] [--turn MS] [--clients 0]`.
+// A stand-in for the dunlin server:
+// `node mock/server.mjs [--port 8090] [--token SECRET] [--clients 0] [--turn MS] [--rhythm AWAKE_S,ASLEEP_S] [--minutes N]`.
 // It serves the built UI and the part of /api/v1 that the UI uses, from memory, so that the UI can be developed and
 // photographed without the Rust server. It imitates answers, not protocol: values are kept as they are written.
 import { createServer } from 'node:http';
@@ -16,6 +17,8 @@ const token = flag('token', '');
 const assets = new URL('../../crates/dunlin-api/assets/', import.meta.url);
 const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
 if (flag('clients', '') === '0') clients.length = 0;
+const sleeper = clients.find((c) => c.queue);
+if (sleeper) [sleeper.awake_s, sleeper.asleep_s] = flag('rhythm', '14,26').split(',').map(Number);
 
 class Problem extends Error {
   constructor(status, code, title, detail, coap) {

@@ -208,6 +208,13 @@ export const steps = {
     const sleeper = (await all(t)).find((c) => c.queue);
     t.assert.ok(sleeper, 'a Client with queue mode');
     const ep = encode(sleeper.endpoint);
+    // From the beginning of its sleep, so that it lasts for all that follows.
+    for (const wanted of ['awake', 'asleep']) {
+      for (let i = 0; (await api(t, `clients/${ep}`)).presence !== wanted; i++) {
+        t.assert.ok(i < 600, `${sleeper.endpoint} is never ${wanted}`);
+        await t.page.waitForTimeout(200);
+      }
+    }
     await open(t, `#/clients/${ep}/3/0`);
     await t.page.getByText('Asleep, as it said.').waitFor({ timeout: 90000 });
     await press(t, '/3/0/0', 'Read');

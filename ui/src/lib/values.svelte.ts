@@ -77,7 +77,7 @@ class ClientValues {
     this.whole.add(path);
     await replay({ endpoint, types: 'notified' }, ({ data, at }) => {
       const from = data.path && rooted(data.path);
-      if (data.node && from && (path === from || path.startsWith(from + '/'))) this.take(from, data.node, data.measured_at ? Date.parse(data.measured_at) : at, 'notified');
+      if (data.node && from && (path === from || path.startsWith(from + '/'))) this.take(from, data.node, moment(at, data.measured_at), 'notified');
     });
   }
 
@@ -85,6 +85,15 @@ class ClientValues {
     for (const path of [...this.known.keys()]) if (path.startsWith(instance + '/')) this.known.delete(path);
     this.present.delete(instance);
   }
+}
+
+/** A Client's own clock is believed unless it is plainly wrong: in the future, or never set. */
+const CLOCK_AHEAD_MAX_MS = 60000;
+const CLOCK_BEHIND_MAX_MS = 400 * 86400000;
+
+function moment(told: number, measured: string | undefined): number {
+  const at = measured ? Date.parse(measured) : NaN;
+  return at > told - CLOCK_BEHIND_MAX_MS && at < told + CLOCK_AHEAD_MAX_MS ? at : told;
 }
 
 class Values {
@@ -111,8 +120,8 @@ class Values {
     if (only !== undefined && data.endpoint !== only) return;
     const client = data.endpoint === undefined ? undefined : this.#clients.get(data.endpoint);
     if (!client) return;
-    if (type === 'notified' && data.node && data.path) client.take(data.path, data.node, data.measured_at ? Date.parse(data.measured_at) : at, 'notified');
-    for (const { path, at, node } of data.readings ?? []) client.take(path, node, Date.parse(at), 'notified');
+    if (type === 'notified' && data.node && data.path) client.take(data.path, data.node, moment(at, data.measured_at), 'notified');
+    for (const reading of data.readings ?? []) client.take(reading.path, reading.node, moment(at, reading.at), 'notified');
     if (type === 'completed' && data.request?.state === 'completed' && data.request.outcome?.node)
       client.take(data.request.path, data.request.outcome.node, at, 'read');
   }
