@@ -384,8 +384,20 @@ impl Group {
     }
 }
 
+/// Says that the thread has ended, also when a panic in the store has ended it: a node must not
+/// believe that all is well while nobody commits.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.stopping.store(true, Ordering::Release);
+        self.0.change(CommitterState::Stopped);
+    }
+}
+
 impl Work {
     fn run(self) {
+        let _ended = Ended(&self.shared);
         let mut group = Group::default();
         let mut giving_up = false;
         while self.gather(&mut group) {
@@ -399,7 +411,6 @@ impl Work {
             group.batches.clear();
             group.bytes = 0;
         }
-        self.shared.change(CommitterState::Stopped);
     }
 
     /// Takes what waits, at least one. False when the last submitter is gone.

@@ -15,6 +15,9 @@ use dunlin_store::{
 /// Long enough for a busy machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A batch of this time makes the store panic.
+const PANICS_AT: u64 = 666;
+
 /// A memory store that can be told to fail, and to hold each commit until it is let go.
 struct Fragile {
     inner: MemoryStore,
@@ -55,6 +58,10 @@ impl Journal for Fragile {
         if let Some(gate) = &*self.gate.lock().expect("sound") {
             let _ = gate.recv();
         }
+        assert!(
+            batches.iter().all(|batch| batch.at_ms != PANICS_AT),
+            "a mistake in the store"
+        );
         if take_one(&self.failures) {
             return Err(StoreError::Failing);
         }
@@ -258,4 +265,23 @@ fn stopping_while_failing_acknowledges_nothing() {
         done: Box::new(|_| {}),
     });
     assert!(matches!(late, Err(SubmitRefused::Stopped(_))));
+}
+
+#[test]
+fn a_panic_in_the_store_is_no_silence() {
+    let store = Fragile::new();
+    let committer = start(store.clone(), CommitterSettings::default());
+    let (tell, states) = channel();
+    committer.subscribe(move |state| {
+        let _ = tell.send(state.clone());
+    });
+    assert!(committer.commit(told(PANICS_AT)).is_err());
+    let state = states
+        .iter()
+        .find(|state| *state != CommitterState::Healthy);
+    assert_eq!(state, Some(CommitterState::Stopped));
+    assert!(matches!(
+        committer.commit(told(1)),
+        Err(SubmitRefused::Stopped(_))
+    ));
 }
