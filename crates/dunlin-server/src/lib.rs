@@ -18,6 +18,8 @@ pub mod config;
 mod downlink;
 mod effects;
 pub mod event;
+#[doc(hidden)]
+pub mod fuzz;
 mod id;
 mod need;
 mod observation;
@@ -37,7 +39,7 @@ pub use id::{
     ID_CHARACTERS, NoId, RegistrationId, RequestId, VIRTUAL_SHARDS, VirtualShard, VirtualShards,
 };
 pub use need::{Answer, Need, NeedId, Verdict};
-pub use server::Server;
+pub use server::{Server, Timer};
 pub use view::{
     ClientCursor, ClientFilter, ClientPage, ClientView, ListedClient, ObservationView, Stats,
 };

@@ -51,6 +51,20 @@ const LEISURE: std::time::Duration = std::time::Duration::from_secs(60);
 /// In a cursor: the list has come to those that have gone.
 const DEPARTED_CURSOR: u64 = 1 << 63;
 
+/// What a Server waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A retransmission, a deadline or a memory of CoAP runs out.
+    Transport,
+    /// A Client falls asleep, is overdue or expires, or a request that waits for it does; perhaps
+    /// none of these yet, because timers that move later are not taken out of their place.
+    Client,
+    /// A question to the node stays unanswered for too long.
+    Admission,
+    /// A Client that has gone is to be forgotten.
+    Departed,
+}
+
 /// An LwM2M Server. One mutation (`handle_*`, `restore`, a command), then
 /// [`Server::poll_output`] until it says [`Output::Timeout`].
 #[derive(Debug)]
@@ -161,17 +175,13 @@ impl Server {
         if let Some(output) = self.effects.poll() {
             return output;
         }
-        let admission = self
-            .admissions
-            .first_key_value()
-            .map(|(_, admission)| instant(admission.deadline));
-        let timeouts = [
-            self.transport_timeout,
-            self.timers.next(),
-            admission,
-            self.departed_timeout,
-        ];
-        Output::Timeout(timeouts.into_iter().flatten().min())
+        Output::Timeout(self.next_timeout().map(|(at, _)| at))
+    }
+
+    /// Why the Server wants to be woken at the time that the last [`Output::Timeout`] said.
+    #[must_use]
+    pub fn timeout_reason(&self) -> Option<Timer> {
+        self.next_timeout().map(|(_, timer)| timer)
     }
 
     /// Takes back the buffer of a [`crate::Transmit`] that has been sent.
@@ -404,6 +414,23 @@ impl Server {
     #[must_use]
     pub fn config(&self) -> &ServerConfig {
         &self.config
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let admission = self.admissions.first_key_value();
+        let timeouts = [
+            (self.transport_timeout, Timer::Transport),
+            (self.timers.next(), Timer::Client),
+            (
+                admission.map(|(_, admission)| instant(admission.deadline)),
+                Timer::Admission,
+            ),
+            (self.departed_timeout, Timer::Departed),
+        ];
+        let due = timeouts
+            .into_iter()
+            .filter_map(|(at, timer)| Some((at?, timer)));
+        due.min_by_key(|(at, _)| *at)
     }
 
     fn view(&self, now: Now, key: ClientKey) -> ClientView {

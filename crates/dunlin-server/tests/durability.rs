@@ -568,7 +568,7 @@ fn check_requests(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_committed_is_enough(steps in proptest::collection::vec(step(), 1..80)) {

@@ -434,7 +434,10 @@ impl Server {
             self.store_expiry_if_due(now, key);
         }
         self.answer(now, exchange, &UplinkAnswer::Changed);
-        self.wake(now, key);
+        // A peer that was known before tells by itself that it was heard, after the answer.
+        if moves {
+            self.wake(now, key);
+        }
         Ok(())
     }
 

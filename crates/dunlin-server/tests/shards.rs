@@ -1,0 +1,96 @@
+//! One name, several Servers: a Client that registers elsewhere takes along what waits for it.
+
+mod common;
+
+use common::{Device, World, name, path};
+use dunlin_lwm2m::ContentFormat;
+use dunlin_server::{Answer, Command, Need, ServerConfig, VirtualShards};
+use dunlin_transport::coap::Code;
+
+fn shard(index: usize) -> World {
+    let owned = VirtualShards::share(index, 2);
+    World::with(ServerConfig {
+        owned,
+        claims: true,
+        ..ServerConfig::default()
+    })
+}
+
+/// The device registers with `world`; `other` is asked to give its name up.
+fn register(world: &mut World, other: &mut World, device: &mut Device, binding: &str) {
+    let ep = format!("ep={}", device.endpoint);
+    let queries = [ep.as_str(), "lt=86400", "lwm2m=1.0", binding];
+    device.request(world, Code::POST, &["rd"], &queries, "</1/0>,</3/0>");
+    if let Some((id, Need::Claim { endpoint })) = world.needs.pop() {
+        let snapshot = other.server.evict(other.now, &endpoint);
+        other.drain();
+        world
+            .server
+            .handle_answer(world.now, id, Answer::Claimed(Box::new(snapshot)));
+        world.drain();
+    }
+    let answer = device.answer(world);
+    assert_eq!(answer.code, Code::CREATED);
+    device.location = answer.location();
+}
+
+#[test]
+fn decisions_2_a_client_on_another_shard_takes_its_queue_and_observations_along() {
+    let (mut one, mut two) = (shard(0), shard(1));
+    let mut device = Device::new("lamp", 4000);
+    register(&mut one, &mut two, &mut device, "b=UQ");
+    let shard_one = one.durable.registrations[&name("lamp")].id.virtual_shard();
+    assert!(one.config.owned.contains(shard_one));
+    one.ask(
+        "lamp",
+        Command::Observe {
+            path: path("/3/0/9"),
+            renew: true,
+        },
+    );
+    let asked = device.got(&mut one);
+    let text = Some(ContentFormat::TEXT);
+    device.respond_observed(&mut one, &asked, Code::CONTENT, Some(1), text, b"9");
+    one.pass_s(100);
+    let request = one.ask(
+        "lamp",
+        Command::Read {
+            path: path("/3/0/0"),
+        },
+    );
+    assert_eq!(one.durable.requests.len(), 1);
+
+    // The store is one for both: what the first has committed is there.
+    two.durable = one.durable.clone();
+    two.now = one.now;
+    register(&mut two, &mut one, &mut device, "b=UQ");
+    assert_eq!(one.server.stats().registered, 0);
+    assert_eq!(
+        (one.server.stats().observations, one.server.stats().requests),
+        (0, 0)
+    );
+    let shard_two = two.durable.registrations[&name("lamp")].id.virtual_shard();
+    assert!(two.config.owned.contains(shard_two));
+    // The observation first, then the queue.
+    let asked = device.got(&mut two);
+    assert_eq!(
+        (asked.path().as_str(), asked.observe()),
+        ("/3/0/9", Some(0))
+    );
+    device.respond_observed(&mut two, &asked, Code::CONTENT, Some(1), text, b"8");
+    let asked = device.got(&mut two);
+    assert_eq!(asked.path(), "/3/0/0");
+    device.respond(&mut two, &asked, Code::CONTENT, text, b"ACME");
+    assert!(two.outcome(request).is_some());
+    assert!(two.durable.requests.is_empty());
+    assert_eq!(two.durable.observations.len(), 1);
+}
+
+#[test]
+fn a_client_that_is_here_already_is_not_claimed() {
+    let (mut one, mut two) = (shard(0), shard(1));
+    let mut device = Device::new("lamp", 4000);
+    register(&mut one, &mut two, &mut device, "b=U");
+    device.register(&mut one, &[]);
+    assert!(one.needs.is_empty());
+}
