@@ -392,6 +392,24 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_format_is_refused_by_its_number() {
+        let dir = tempfile::tempdir().expect("a folder");
+        drop(Folder::open(dir.path(), 256).expect("new"));
+        let path = dir.path().join(FORMAT_FILE);
+        write_small(&path, "dunlin-store 2\nsecret 0\n").expect("write");
+        let error = Folder::open(dir.path(), 256).expect_err("newer");
+        assert!(matches!(
+            error,
+            StoreError::FormatVersion {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ));
+        assert!(error.to_string().contains("use the dunlin that wrote it"));
+    }
+
+    #[test]
     fn a_flipped_bit_in_the_watermark_is_refused() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join(WATERMARK_FILE);
