@@ -14,4 +14,4 @@ ui() {
   if [ -z "${CHROMIUM:-}" ] && [ ! -x /usr/bin/chromium ]; then apt_install chromium || return 77; fi
   SHOTS="$work/ui" npm --prefix "$root/ui" test --silent
 }
-suite ui 240 ui "standard long full"
+suite ui 300 ui "standard long full"

@@ -22,7 +22,7 @@ const only = process.env.ONLY;
 
 let mock = null;
 function startMock(...more) {
-  mock = spawn(process.execPath, [fileURLToPath(new URL('../mock/server.mjs', import.meta.url)), '--port', String(mockPort), '--minutes', '10', '--rhythm', '6,9', ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
+  mock = spawn(process.execPath, [fileURLToPath(new URL('../mock/server.mjs', import.meta.url)), '--port', String(mockPort), '--minutes', '10', '--rhythm', '5,11', ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
   return new Promise((ready, failed) => {
     mock.stdout.once('data', ready);
     mock.once('exit', failed);

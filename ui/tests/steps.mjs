@@ -110,7 +110,8 @@ export const steps = {
     const before = (await r.locator('.truth').innerText()).trim();
     const wanted = before === 'true' ? 'false' : 'true';
     await press(t, '/1/0/6', 'Write');
-    await r.getByRole('radio', { name: wanted }).click();
+    await r.locator('label', { hasText: wanted }).click();
+    t.assert.ok(await r.getByRole('radio', { name: wanted }).isChecked());
     await r.getByRole('button', { name: 'Write', exact: true }).last().click();
     await r.getByText(/Written/).waitFor();
     await r.locator('.truth', { hasText: wanted }).waitFor();
@@ -236,7 +237,7 @@ export const steps = {
     await t.shot('asleep-outcome');
     if (t.narrow) {
       for (const tab of ['Registration', 'Requests', 'Events']) {
-        await t.page.getByRole('tab', { name: tab }).click();
+        await t.page.getByLabel('Parts of this page').getByRole('button', { name: tab }).click();
         await t.fits();
         await t.shot(`tab-${tab.toLowerCase()}`);
       }
@@ -255,7 +256,7 @@ export const steps = {
     const c = (await all(t)).find((x) => x.deviations?.length);
     if (!c) return;
     await open(t, `#/clients/${encode(c.endpoint)}`);
-    if (t.narrow) await t.page.getByRole('tab', { name: /Registration/ }).click();
+    if (t.narrow) await t.page.getByLabel('Parts of this page').getByRole('button', { name: /Registration/ }).click();
     await t.page.getByText('Deviations tolerated').waitFor();
     await t.shot('deviations');
   },
