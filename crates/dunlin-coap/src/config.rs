@@ -25,7 +25,9 @@ pub struct Config {
     /// layer above to choose between gathering, streaming and refusing. Without it bodies are gathered
     /// up to [`Limits::body_max`].
     pub ask_for_bodies: bool,
-    /// Critical options beyond those this crate names that the layer above understands.
+    /// Critical options that the layer above understands, beyond those of addressing, Accept and blocks:
+    /// If-Match and If-None-Match, and any this crate does not name. A request with another one is
+    /// refused with 4.02.
     pub understood: Vec<OptionNumber>,
     /// The limits.
     pub limits: Limits,

@@ -45,8 +45,12 @@ impl Survey {
             let repeated = previous.replace(number) == Some(number)
                 && known.is_some_and(|definition| !definition.repeatable);
             let supported = match number {
-                // Known by name, and not spoken here.
-                OptionNumber::OSCORE | OptionNumber::Q_BLOCK1 | OptionNumber::Q_BLOCK2 => false,
+                // Known by name, and not spoken here; preconditions are the layer above's to speak.
+                OptionNumber::OSCORE
+                | OptionNumber::Q_BLOCK1
+                | OptionNumber::Q_BLOCK2
+                | OptionNumber::IF_MATCH
+                | OptionNumber::IF_NONE_MATCH => false,
                 _ => known.is_some(),
             } || understood.contains(&number);
             if !supported || repeated || !option.has_valid_length() {
@@ -98,6 +102,8 @@ mod tests {
             (2051, b"x", true),
             (2050, b"x", false),
             (9, b"", true),
+            (1, b"x", true),
+            (5, b"", true),
             (7, b"\x01\x02\x03", true),
             (11, &[b'a'; 256], true),
             (6, b"\x01\x02\x03\x04", false),

@@ -69,8 +69,8 @@ impl Asked {
 
 impl Endpoint {
     /// Asks a peer. A large body goes block by block, a large answer is fetched the same way, and the end is one
-    /// [`Event::Response`] or [`Event::Failed`]. Observe, Block1 and Block2 in the request are replaced by what the
-    /// settings say.
+    /// [`Event::Response`] or [`Event::Failed`]. Block1, Block2 and Observe in the request are replaced by what the
+    /// settings say; but Observe 1 is sent as it is, for a peer that cancels by path alone.
     ///
     /// # Errors
     ///
@@ -82,7 +82,12 @@ impl Endpoint {
         request: Request,
         settings: RequestSettings,
     ) -> Result<RequestId, Refused> {
-        let observe = settings.observe.then_some(0);
+        let own = request
+            .options
+            .view()
+            .observe()
+            .filter(|observe| *observe == 1);
+        let observe = if settings.observe { Some(0) } else { own };
         self.ask(now, peer, request, settings, None, observe, None)
             .map(|(id, _)| id)
     }

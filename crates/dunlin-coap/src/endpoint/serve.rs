@@ -8,12 +8,13 @@ use alloc::vec::Vec;
 
 use super::send::{Parcel, Purpose};
 use super::served::Sliced;
+use super::watch::Noted;
 use super::{Endpoint, Timer, is_answer};
 use crate::block::BlockValue;
 use crate::code::Code;
 use crate::dedup::Remembered;
 use crate::event::{Event, Refused};
-use crate::id::{Barrier, ExchangeId, Instant, ObservationId, PeerId};
+use crate::id::{Barrier, ExchangeId, Instant, PeerId};
 use crate::message::{Message, MessageId, MessageType, Request, Response, Token};
 use crate::option::{OptionList, OptionNumber, UintValue};
 use crate::outbox::{Draft, Extra, Outbox};
@@ -43,10 +44,10 @@ pub(crate) struct Exchange {
 pub(crate) enum Kind {
     /// A request, or one block of it.
     Request(Asking),
-    /// A notification that waits to be acknowledged or rejected; the observation, if it is known.
-    Notification(Option<ObservationId>),
+    /// A notification that waits to be acknowledged or rejected; with its observation, if that goes on.
+    Notification(Option<Noted>),
     /// A notification whose body is still being fetched.
-    Fetching(super::watch::Fetching),
+    Fetching(Noted),
 }
 
 /// What the answer to a request must know of it.
@@ -415,15 +416,23 @@ impl Endpoint {
         self.outbox.transmit(self.peers.id(slot), bytes, 0);
     }
 
-    /// Ends a request without any answer: as if it had been lost. Its duplicates stay unanswered too.
+    /// Closes an exchange without any answer, as if its message had been lost: when the peer sends it again, it
+    /// is told again. One that was acknowledged already does not come again.
     ///
     /// # Errors
     ///
     /// The exchange is not open.
     pub fn ignore(&mut self, now: Instant, exchange: ExchangeId) -> Result<(), Refused> {
         let _ = now;
-        self.exchange(exchange)?;
+        let open = self.exchange(exchange)?;
+        let (slot, message_id, acknowledged) = (open.slot, open.message_id, open.acknowledged);
+        if let Kind::Notification(noted) = open.kind {
+            self.take_back(noted);
+        }
         self.close_unanswered(exchange.index());
+        if !acknowledged {
+            self.peers.forget_message(slot, message_id);
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use hashbrown::HashMap;
@@ -38,7 +39,7 @@ struct Observation {
     next: u32,
     sequence: u32,
     /// When that came, in milliseconds; `None` before the first.
-    at_ms: Option<core::num::NonZeroU64>,
+    at_ms: Option<NonZeroU64>,
     /// Code, options and payload of the request, as they stand on the wire.
     request: Box<[u8]>,
 }
@@ -51,11 +52,13 @@ pub(crate) struct Observations {
     first: HashMap<PeerId, u32>,
 }
 
-/// What is known of a notification while the rest of its body is fetched.
-#[derive(Debug)]
-pub(crate) struct Fetching {
-    observation: ObservationId,
+/// What a notification changed when it came, so that one that is not taken after all is as fresh when it
+/// comes again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted {
+    pub(super) observation: ObservationId,
     sequence: u32,
+    before: (u32, Option<NonZeroU64>),
 }
 
 impl Observations {
@@ -269,8 +272,8 @@ impl Endpoint {
         let (slot, message_id) = (open.slot, open.message_id);
         let resets = open.confirmable && !open.acknowledged;
         let observation = match &open.kind {
-            Kind::Notification(observation) => Some(*observation),
-            Kind::Fetching(fetching) => Some(Some(fetching.observation)),
+            Kind::Notification(noted) => Some(noted.map(|noted| noted.observation)),
+            Kind::Fetching(noted) => Some(Some(noted.observation)),
             Kind::Request(_) => None,
         };
         self.close_unanswered(exchange);
@@ -357,6 +360,7 @@ impl Endpoint {
         }
         // An error or an answer without Observe is the last word (RFC 7641 §3.2).
         let sequence = sequence.filter(|_| message.code.is_success());
+        let before = (observation.sequence, observation.at_ms);
         let last = observation
             .at_ms
             .map(|at| (observation.sequence, Duration::from_millis(at.get())));
@@ -365,17 +369,23 @@ impl Endpoint {
             observation.sequence = sequence;
             observation.at_ms = Some(milliseconds(now));
         }
+        let observation = self.observations.id(index);
+        let noted = sequence.map(|sequence| Noted {
+            observation,
+            sequence,
+            before,
+        });
         let large = survey.block2.filter(|block| block.more);
-        match (large, sequence) {
-            (Some(block), Some(sequence)) if fresh => {
-                self.fetch_rest(now, slot, message, index, block, sequence);
+        match (large, noted) {
+            (Some(block), Some(noted)) if fresh => {
+                self.fetch_rest(now, slot, message, block, noted);
             }
             // What could be fetched now is not what a late notification spoke of.
             (Some(_), Some(_)) => {
                 self.outbox.stats.drop(Drop::BlockOutOfOrder);
                 self.acknowledge_message(slot, message.message_type, message.message_id, 0);
             }
-            _ => self.tell_notification(now, slot, message, index, sequence, fresh),
+            _ => self.tell_notification(now, slot, message, observation, noted, fresh),
         }
     }
 
@@ -384,27 +394,26 @@ impl Endpoint {
         now: Instant,
         slot: Slot,
         message: &Message<'_>,
-        index: u32,
-        sequence: Option<u32>,
+        observation: ObservationId,
+        noted: Option<Noted>,
         fresh: bool,
     ) {
-        let observation = self.observations.id(index);
-        let kind = Kind::Notification(Some(observation));
+        let kind = Kind::Notification(noted);
         let Some(exchange) = self.open(now, slot, message, kind) else {
-            return;
+            return self.take_back(noted);
         };
         self.outbox.event(Event::Notification {
             exchange,
             observation,
             peer: self.peers.id(slot),
             token: message.token,
-            sequence,
+            sequence: noted.map(|noted| noted.sequence),
             fresh,
             confirmable: message.message_type == MessageType::Confirmable,
             response: response_of(message),
         });
-        if sequence.is_none() {
-            self.end_observation(index, ObservationEnd::Final);
+        if noted.is_none() {
+            self.end_observation(observation.index(), ObservationEnd::Final);
         }
     }
 
@@ -415,33 +424,25 @@ impl Endpoint {
         now: Instant,
         slot: Slot,
         message: &Message<'_>,
-        index: u32,
         block: BlockValue,
-        sequence: u32,
+        noted: Noted,
     ) {
         let response_max = self.config.limits.response_max;
         let Ok(download) = Download::begin(message, block, response_max) else {
             self.outbox.stats.drop(Drop::BodyTooLarge);
             return self.acknowledge_message(slot, message.message_type, message.message_id, 0);
         };
-        let observation = self.observations.id(index);
-        let Some(known) = self.observations.slab.get(index) else {
+        let Some(known) = self.observations.slab.get(noted.observation.index()) else {
             return;
         };
         let (peer, request) = (known.peer, expand(&known.request));
-        let kind = Kind::Fetching(Fetching {
-            observation,
-            sequence,
-        });
-        let Some(exchange) = self.open(now, slot, message, kind) else {
-            return;
+        let Some(exchange) = self.open(now, slot, message, Kind::Fetching(noted)) else {
+            return self.take_back(Some(noted));
         };
         let settings = RequestSettings::default();
         let download = Some((download, exchange));
-        if self
-            .ask(now, peer, request, settings, None, None, download)
-            .is_err()
-        {
+        let asked = self.ask(now, peer, request, settings, None, None, download);
+        if asked.is_err() {
             self.notification_fetched(now, exchange, None);
         }
     }
@@ -456,24 +457,22 @@ impl Endpoint {
         let Ok(open) = self.exchange(exchange) else {
             return;
         };
-        let Kind::Fetching(Fetching {
-            observation,
-            sequence,
-        }) = open.kind
-        else {
+        let Kind::Fetching(noted) = open.kind else {
             return;
         };
         let (slot, message_id, confirmable) = (open.slot, open.message_id, open.confirmable);
+        let observation = noted.observation;
         let known = self.observations.index(observation).ok();
         let known = known.and_then(|index| self.observations.slab.get(index));
         let whole = response.filter(|response| response.code.is_success());
         let (Some(known), Some(response)) = (known, whole) else {
+            self.take_back(Some(noted));
             self.close_unanswered(exchange.index());
             return self.peers.forget_message(slot, message_id);
         };
         let (peer, token) = (known.peer, known.token);
         if let Some(open) = self.exchanges.get_mut(exchange.index()) {
-            open.kind = Kind::Notification(Some(observation));
+            open.kind = Kind::Notification(Some(noted));
         }
         self.let_exchange_live(now, exchange.index());
         self.outbox.event(Event::Notification {
@@ -481,11 +480,22 @@ impl Endpoint {
             observation,
             peer,
             token,
-            sequence: Some(sequence),
+            sequence: Some(noted.sequence),
             fresh: true,
             confirmable,
             response,
         });
+    }
+
+    /// A notification was not taken: unless a newer one has come, it is as if it had not been seen.
+    pub(super) fn take_back(&mut self, noted: Option<Noted>) {
+        if let Some(noted) = noted
+            && let Ok(index) = self.observations.index(noted.observation)
+            && let Some(observation) = self.observations.slab.get_mut(index)
+            && observation.sequence == noted.sequence
+        {
+            (observation.sequence, observation.at_ms) = noted.before;
+        }
     }
 
     /// A request with Observe 1 was answered.
@@ -509,8 +519,8 @@ impl Endpoint {
 }
 
 /// Never zero, so that it stands in the place of an option.
-fn milliseconds(at: Instant) -> core::num::NonZeroU64 {
-    core::num::NonZeroU64::new(at.as_millis() as u64).unwrap_or(core::num::NonZeroU64::MIN)
+fn milliseconds(at: Instant) -> NonZeroU64 {
+    NonZeroU64::new(at.as_millis() as u64).unwrap_or(NonZeroU64::MIN)
 }
 
 fn compact(request: &Request) -> Box<[u8]> {

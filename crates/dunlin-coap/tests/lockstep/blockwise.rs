@@ -779,3 +779,36 @@ fn a_fetch_repeats_what_it_asks_for_with_every_block() {
     bench.receive(part(&sent, &body(100), 0, 64, b"e"));
     assert_eq!(bench.sent().payload, b"[{\"n\":\"/3\"}]");
 }
+
+#[test]
+fn a_large_answer_that_comes_separately_is_fetched_when_its_turn_comes() {
+    let mut bench = Bench::new();
+    fetch(&mut bench, None);
+    let sent = bench.sent();
+    bench.receive(empty(ACK, sent.message_id));
+    bench.event();
+    // Acknowledged, it is outstanding no more, and another one takes the turn.
+    fetch(&mut bench, None);
+    let other = bench.sent();
+    let body = body(100);
+    let mut separate = part(&sent, &body, 0, 64, b"e");
+    (separate.message_type, separate.message_id) = (CON, 4444);
+    bench.receive(separate);
+    assert_eq!(bench.sent().raw, empty(ACK, 4444));
+    bench.silent();
+    bench.receive(raw(
+        ACK,
+        Code::CONTENT,
+        other.message_id,
+        other.token.as_bytes(),
+    ));
+    assert!(matches!(bench.event(), Event::Response { .. }));
+    let next = bench.sent();
+    assert_eq!(
+        (next.token, block(next.options.view().block2())),
+        (sent.token, Some((1, false, 64)))
+    );
+    bench.receive(part(&next, &body, 1, 64, b"e"));
+    assert!(matches!(bench.event(), Event::Response { response, .. }
+        if response.payload[..] == body));
+}

@@ -162,6 +162,9 @@ fn what_the_layer_above_does_not_answer_is_dropped_in_the_end() {
     bench.receive(update(2));
     let (second, _) = bench.request();
     bench.command(|e, now| e.ignore(now, second).unwrap());
+    bench.receive(update(2));
+    let (second, _) = bench.request();
+    bench.command(|e, now| e.ignore(now, second).unwrap());
     bench.pass(seconds(247));
     assert_eq!(bench.sent().raw, empty(ACK, 1));
     bench.pass(seconds(2));
