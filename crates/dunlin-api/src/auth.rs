@@ -151,32 +151,50 @@ pub fn is_token_name(name: &str) -> bool {
 /// over all routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthContext {
-    /// The name of the token; `None` while there are no tokens.
-    pub name: Option<String>,
-    /// What may be done.
-    pub role: Role,
+    /// The token; `None` while there are none.
+    token: Option<TokenRecord>,
 }
 
 impl AuthContext {
-    /// The context while there is no token.
+    /// The context while there is no token: whoever reaches the port may do everything.
     pub fn open() -> AuthContext {
-        AuthContext {
-            name: None,
-            role: Role::Admin,
-        }
+        AuthContext { token: None }
+    }
+
+    /// The context of a request with this token.
+    pub fn of(token: TokenRecord) -> AuthContext {
+        AuthContext { token: Some(token) }
+    }
+
+    /// The name of the token; `None` while there are none.
+    pub fn name(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.name.as_str())
+    }
+
+    /// What may be done.
+    pub fn role(&self) -> Role {
+        self.token.as_ref().map_or(Role::Admin, |token| token.role)
     }
 
     /// Refuses unless the role includes `needed`.
     pub fn require(&self, needed: Role) -> Result<(), Problem> {
-        if self.role >= needed {
+        if self.role() >= needed {
             return Ok(());
         }
         let detail = format!(
             "The token has the role \"{}\"; this needs \"{}\".",
-            self.role.name(),
+            self.role().name(),
             needed.name()
         );
         Err(Problem::new(Code::RoleInsufficient, detail))
+    }
+
+    /// Whether the same request would still be let in: an event stream lives longer than its token may.
+    pub(crate) fn holds(&self, tokens: &Tokens) -> bool {
+        match &self.token {
+            None => tokens.is_empty(),
+            Some(token) => tokens.records.contains(token),
+        }
     }
 }
 
@@ -216,10 +234,11 @@ mod tests {
 
     #[test]
     fn roles_include_those_below() {
-        let operate = AuthContext {
-            name: Some("ci".into()),
-            role: Role::Operate,
-        };
+        let operate = AuthContext::of(issue("ci", Role::Operate, Timestamp(0), &[7; 32]).1);
+        assert_eq!(
+            (operate.name(), AuthContext::open().name()),
+            (Some("ci"), None)
+        );
         assert!(operate.require(Role::Read).is_ok());
         assert!(operate.require(Role::Operate).is_ok());
         assert_eq!(

@@ -169,10 +169,7 @@ fn authenticate(api: &Api, headers: &HeaderMap) -> Result<AuthContext, Problem> 
     let record = tokens
         .authenticate(token)
         .ok_or_else(|| Problem::new(Code::TokenUnknown, "No token like the one sent is known."))?;
-    Ok(AuthContext {
-        name: Some(record.name.clone()),
-        role: record.role,
-    })
+    Ok(AuthContext::of(record.clone()))
 }
 
 #[cfg(test)]

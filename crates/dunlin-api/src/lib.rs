@@ -7,6 +7,8 @@ pub mod event;
 mod extract;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod route;
 mod serve;

@@ -13,7 +13,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// Connections at once. More wait in the kernel's queue until one ends.
 const CONNECTIONS_MAX: usize = 4096;
@@ -31,6 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
+    let (cut, uncut) = watch::channel(());
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -59,13 +60,19 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = graceful.watch(connection);
+        let mut uncut = uncut.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "an HTTP connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(error, "an HTTP connection ended early");
+                },
+                // The sender is gone: whatever still runs, event streams mostly, has had its time.
+                _ = uncut.changed() => {}
             }
             drop(place);
         });
     }
     drop(listener);
     let _ = tokio::time::timeout(DRAIN_DEADLINE, graceful.shutdown()).await;
+    drop(cut);
 }

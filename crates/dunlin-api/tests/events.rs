@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::body::BodyDataStream;
 use common::{fake, get, raw, reply, request};
 use dunlin_api::Settings;
+use dunlin_api::auth::{self, Role};
 use dunlin_api::backend::{Completion, CompletionAnswer, Reading, RequestState};
 use dunlin_api::event::{News, Position, Registered, Updated};
 use dunlin_api::fake::{self, Fake, NOW};
@@ -319,6 +320,32 @@ async fn every_type_has_its_members() {
 fn fake_head(fake: &Fake) -> String {
     use dunlin_api::backend::Backend;
     fake.head().to_string()
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let fake = fake();
+    let mut open = Stream::open(&fake, "", None).await;
+    let (token, record) = auth::issue("me", Role::Admin, NOW, &[1; 32]);
+    fake.state().tokens.push(record);
+    fake.commit("lamp", expired(1));
+    assert_eq!(open.block().await, ": the token is not valid any more");
+    assert!(open.body.next().await.is_none());
+    let mut request = request("GET", "/api/v1/events", "");
+    request
+        .headers_mut()
+        .insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let response = raw(&fake, Settings::default(), request).await;
+    let mut held = Stream {
+        body: response.into_body().into_data_stream(),
+        rest: String::new(),
+    };
+    held.block().await;
+    fake.commit("lamp", expired(2));
+    assert_eq!(held.event().await.2["registration_id"], "R2");
+    fake.state().tokens.clear();
+    fake.commit("lamp", expired(3));
+    assert_eq!(held.block().await, ": the token is not valid any more");
 }
 
 #[tokio::test]

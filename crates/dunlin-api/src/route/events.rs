@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event as ServerSent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -80,18 +81,19 @@ async fn events(
         Problem::new(Code::Overloaded, "Too many event streams are open.").retry_after(5)
     })?;
     let consumer = Consumer::new(api.backend.clone(), position, filter);
-    let hello = ServerSent::default().comment("dunlin").retry(RETRY);
-    let stream = futures_util::stream::unfold(
-        (consumer, Some(hello), api, place),
-        |(mut consumer, hello, api, place)| async move {
-            let event = match hello {
-                // The first bytes leave at once, so that the consumer knows it is heard.
-                Some(hello) => hello,
-                None => sent(&api, consumer.next().await?),
-            };
-            Some((Ok::<_, Infallible>(event), (consumer, None, api, place)))
-        },
-    );
+    let listener = Listener {
+        api,
+        auth,
+        consumer,
+        phase: Phase::Hello,
+        _place: place,
+    };
+    let stream = futures_util::stream::unfold(listener, async |mut listener| {
+        listener
+            .next()
+            .await
+            .map(|event| (Ok::<_, Infallible>(event), listener))
+    });
     let mut response = Sse::new(stream)
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("alive"))
         .into_response();
@@ -101,6 +103,44 @@ async fn events(
         "no".parse().expect("a word"),
     );
     Ok(response)
+}
+
+/// One open stream.
+struct Listener {
+    api: Api,
+    auth: AuthContext,
+    consumer: Consumer,
+    phase: Phase,
+    /// Counts the stream among those that are open.
+    _place: OwnedSemaphorePermit,
+}
+
+enum Phase {
+    Hello,
+    Open,
+    Closed,
+}
+
+impl Listener {
+    /// The next thing to send; `None` at the end.
+    async fn next(&mut self) -> Option<ServerSent> {
+        match self.phase {
+            Phase::Hello => {
+                // The first bytes leave at once, so that the consumer knows it is heard.
+                self.phase = Phase::Open;
+                Some(ServerSent::default().comment("dunlin").retry(RETRY))
+            }
+            Phase::Open => {
+                let told = self.consumer.next().await?;
+                if self.auth.holds(&self.api.backend.tokens()) {
+                    return Some(sent(&self.api, told));
+                }
+                self.phase = Phase::Closed;
+                Some(ServerSent::default().comment("the token is not valid any more"))
+            }
+            Phase::Closed => None,
+        }
+    }
 }
 
 fn kinds(types: Option<String>) -> Result<BTreeSet<EventKind>, Problem> {

@@ -1,5 +1,7 @@
 //! The table of commands. To add one, write `command/NAME.rs` with a `struct Args` (clap's `Args`, an example in
-//! `after_help`) and `impl Args { pub(crate) fn run(self) -> anyhow::Result<()> }`, and add a `mod` and a line below.
+//! `after_help`) and `impl Args { pub(crate) fn run(self) -> anyhow::Result<()> }`, and add a `mod` and a line below. Tests
+//! hold that it has a golden help (`UPDATE_GOLDEN=1 cargo test -p dunlin --test help`) and a place, with all its options, in
+//! `docs/reference/commands.md`.
 
 use clap::Subcommand;
 
