@@ -15,11 +15,10 @@ use crate::error::{Code, Problem};
 #[allow_missing = true]
 struct Assets;
 
-/// What the UI's pages may load: what we serve, and nothing else. Style attributes are set by templates, so they alone
-/// may be inline.
+/// What the UI's pages may load: what we serve, and nothing else, nothing inline.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
-    manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Everything that is no route: a file of the UI, or its one page, which looks at the address itself.
 pub(crate) async fn fallback(request: Request) -> Response {
