@@ -20,6 +20,8 @@ export interface FeedEvent {
 export const FEED_MAX = 3000;
 /** Batches leave this far apart: five redraws a second look live and cost little. */
 const BATCH_MS = 200;
+/** The rate is told for so long a time. */
+const RATE_MS = 5000;
 const RETRY_FIRST_MS = 1000;
 const RETRY_MAX_MS = 15000;
 /** The server sends at least a comment more often than this; silence means a dead connection. */
@@ -43,6 +45,8 @@ class Stream {
   retryAt = $state(0);
   /** What the last reconnection brought, until read. */
   note = $state('');
+  /** Events per second, over the last few. */
+  rate = $state(0);
   /** Counts connections made; what may have changed meanwhile is asked for anew. */
   connections = $state(0);
   /** Oldest first. */
@@ -52,6 +56,7 @@ class Stream {
   #pending: FeedEvent[] = [];
   #marks: { key: number; id: string }[] = [];
   #key = 0;
+  #count = 0;
   #lastId: string | null = sessionStorage.getItem(sessionKey);
   #abort: AbortController | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -63,6 +68,10 @@ class Stream {
 
   start() {
     setInterval(() => this.#flush(), BATCH_MS);
+    setInterval(() => {
+      this.rate = this.#count / (RATE_MS / 1000);
+      this.#count = 0;
+    }, RATE_MS);
     document.addEventListener('visibilitychange', () => {
       clearTimeout(this.#hidden);
       if (document.hidden) this.#hidden = setTimeout(() => this.#rest(), HIDDEN_MAX_MS);
@@ -169,6 +178,7 @@ class Stream {
     if (!this.#pending.length) return;
     const batch = this.#pending;
     this.#pending = [];
+    this.#count += batch.length;
     const caughtUp = !this.#resumedAt || clock.read() - this.#resumedAt > BEHIND_MAX_MS;
     if (this.status === 'live' && caughtUp && batch.length > BEHIND_BATCH && batch.at(-1)!.at < clock.read() - BEHIND_MAX_MS) this.#skip();
     this.events = [...this.events, ...batch].slice(-FEED_MAX);
