@@ -5,30 +5,26 @@
 //! notifies. Nothing else sends. Parts decide, this file carries out.
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use dunlin_lwm2m::link::ObjectLinks;
-use dunlin_lwm2m::operation::{Register, SmsNumber, Update};
-use dunlin_lwm2m::{
-    Deviations, EndpointName, LwM2mVersion, ObjectId, ObjectVersion, Path, ResourceValue,
-    ShortServerId,
-};
+use dunlin_lwm2m::operation::SmsNumber;
+use dunlin_lwm2m::{EndpointName, Path, ResourceValue, ShortServerId};
 use dunlin_transport::{
-    Address, Carriage, Config as TransportConfig, Event as Heard, Failure, Instant, Now,
-    Output as TransportOutput, PeerId, RequestId, Side, Transport,
+    Address, Config as TransportConfig, Event as Heard, Instant, Now, Output as TransportOutput,
+    Side, Transport, is_request,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::account::{Account, MODE_NOSEC, accounts};
+use crate::account::Account;
 use crate::attributes::AttributeBook;
 use crate::change::Snapshot;
-use crate::event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
+use crate::event::{Answer, Commit, Event, NeedId, Output, Reason};
 use crate::notify::Observation;
-use crate::registration::{Phase, Registration, Step, Told};
+use crate::registration::{Phase, Registration};
 use crate::sleep::Sleep;
 use crate::tree::{Refusal, Tree};
 
@@ -76,12 +72,12 @@ pub struct Client {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) sleep: Sleep,
     /// Names that are being looked up.
-    needs: BTreeMap<NeedId, ShortServerId>,
-    next_need: u64,
+    pub(crate) needs: BTreeMap<NeedId, ShortServerId>,
+    pub(crate) next_need: u64,
     next_commit: u64,
     started: bool,
-    stopping: bool,
-    random: ChaCha8Rng,
+    pub(crate) stopping: bool,
+    pub(crate) random: ChaCha8Rng,
     pub(crate) now: Now,
     transport_timeout: Option<Instant>,
 }
@@ -149,8 +145,9 @@ impl Client {
             .collect();
         open.into_iter().for_each(|server| self.leave(server, None));
         for registration in self.registrations.values_mut() {
-            if !matches!(registration.phase, Phase::Leaving { .. }) {
-                registration.phase = Phase::Stopped;
+            match &mut registration.phase {
+                Phase::Leaving { again, .. } => *again = None,
+                phase => *phase = Phase::Stopped,
             }
         }
         self.proceed(now);
@@ -174,7 +171,9 @@ impl Client {
         local: Option<IpAddr>,
         bytes: &[u8],
     ) {
-        if self.sleep.is_asleep() {
+        // A request of somebody who may not speak now is as good as lost: when it is repeated after
+        // our Register was answered, it is new (TS 1.0 §5.3.1, §E.2).
+        if self.sleep.is_asleep() || (is_request(bytes) && !self.listens_to(from)) {
             return;
         }
         self.now = now;
@@ -196,10 +195,9 @@ impl Client {
             return;
         };
         let Answer::Resolved(address) = answer;
-        let waits = self
-            .registrations
-            .get(&server)
-            .is_some_and(|one| one.phase == Phase::Resolving { need });
+        let waits = self.registrations.get(&server).is_some_and(
+            |one| matches!(one.phase, Phase::Resolving { need: asked, .. } if asked == need),
+        );
         if waits {
             match address {
                 Some(address) => self.register(server, &address),
@@ -306,6 +304,15 @@ impl Client {
         }
     }
 
+    /// Whether a Server that may speak now is there.
+    fn listens_to(&self, from: &Address) -> bool {
+        let mut open = self.registrations.values().filter(|one| one.is_open());
+        open.any(|one| {
+            let peer = one.peer.and_then(|peer| self.transport.peer(peer));
+            peer.is_some_and(|peer| peer.address == *from)
+        })
+    }
+
     fn is_queued(&self) -> bool {
         let open = self.registrations.values().filter(|one| one.is_open());
         let mut bindings = open
@@ -379,293 +386,6 @@ impl Client {
         }
     }
 
-    // Registrations.
-
-    /// Brings the registrations to what the Objects say, then tells what is due.
-    fn reconcile(&mut self) {
-        self.follow_accounts();
-        for server in self.registrations.keys().copied().collect::<Vec<_>>() {
-            let registration = &self.registrations[&server];
-            let desired = self.desired(&registration.account);
-            match registration.step(self.now.instant, &desired) {
-                Step::Register => self.find(server),
-                Step::Update(update) => self.send_update(server, &update, desired),
-                Step::Nothing => {}
-            }
-        }
-        self.tell_what_is_due();
-    }
-
-    /// Accounts come and go with the instances of Objects 0 and 1.
-    fn follow_accounts(&mut self) {
-        let accounts = accounts(&self.tree);
-        let gone: Vec<ShortServerId> = self
-            .registrations
-            .keys()
-            .filter(|server| accounts.iter().all(|one| one.short_server_id != **server))
-            .copied()
-            .collect();
-        for server in gone {
-            self.forget_server(server);
-        }
-        if self.stopping {
-            return;
-        }
-        for account in accounts {
-            let server = account.short_server_id;
-            let at = self.now.instant;
-            let registration = self
-                .registrations
-                .entry(server)
-                .or_insert_with(|| Registration::new(account.clone(), at));
-            registration.account = account;
-        }
-    }
-
-    fn forget_server(&mut self, server: ShortServerId) {
-        if self
-            .registrations
-            .get(&server)
-            .is_some_and(Registration::is_open)
-        {
-            self.leave(server, None);
-        }
-        self.end_observations(server);
-        if let Some(registration) = self.registrations.remove(&server)
-            && let Some(peer) = registration.peer
-        {
-            self.transport.release(peer);
-        }
-    }
-
-    /// What this Server should know of us.
-    fn desired(&self, account: &Account) -> Told {
-        Told {
-            lifetime_s: account.lifetime_s,
-            binding: account.binding,
-            sms_number: self.config.sms_number.clone(),
-            links: self.links(),
-        }
-    }
-
-    /// Our Objects and their instances; never Object 0 (TS 1.0 §5.3.1).
-    fn links(&self) -> ObjectLinks {
-        let mut links = ObjectLinks::builder();
-        if !self.config.root.is_empty() {
-            links = links.root(&self.config.root).unwrap_or_default();
-        }
-        for slot in self.tree.slots() {
-            let id = slot.definition.id;
-            if id == ObjectId::SECURITY {
-                continue;
-            }
-            links = links.object(id);
-            if slot.definition.version != ObjectVersion::V1_0 {
-                links = links.version(id, slot.definition.version);
-            }
-            for instance in slot.instances.keys() {
-                links = links.instance(id, *instance);
-            }
-        }
-        links.build()
-    }
-
-    /// Finds the Server's address, then registers.
-    fn find(&mut self, server: ShortServerId) {
-        self.end_observations(server);
-        let account = &self.registrations[&server].account;
-        if account.mode != MODE_NOSEC {
-            let mode = account.mode;
-            return self.fail(server, Reason::SecurityMode(mode));
-        }
-        let (host, port) = (account.uri.host.clone(), account.uri.port);
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return self.register(server, &Address::Udp((ip, port).into()));
-        }
-        let need = NeedId(self.next_need);
-        self.next_need += 1;
-        self.needs.insert(need, server);
-        self.set_phase(server, Phase::Resolving { need });
-        self.outputs
-            .push_back(Output::Need(need, Need::Resolve { host, port }));
-    }
-
-    fn set_phase(&mut self, server: ShortServerId, phase: Phase) {
-        if let Some(registration) = self.registrations.get_mut(&server) {
-            registration.phase = phase;
-        }
-    }
-
-    fn register(&mut self, server: ShortServerId, address: &Address) {
-        let peer = self.transport.peer_at(self.now, address, None);
-        let registration = self
-            .registrations
-            .get_mut(&server)
-            .expect("asked for by id");
-        if registration.peer != Some(peer) {
-            self.transport.hold(peer);
-            if let Some(old) = registration.peer.replace(peer) {
-                self.transport.release(old);
-            }
-        }
-        let account = registration.account.clone();
-        let telling = self.desired(&account);
-        let register = Register {
-            endpoint: self.config.endpoint.clone(),
-            lifetime_s: telling.lifetime_s,
-            version: LwM2mVersion::V1_0,
-            binding: telling.binding,
-            sms_number: telling.sms_number.clone(),
-            links: telling.links.clone(),
-            parameters: Vec::new(),
-            deviations: Deviations::default(),
-        };
-        match self
-            .transport
-            .register(self.now, peer, &register, Carriage::default())
-        {
-            Ok(request) => self.set_phase(server, Phase::Registering { request, telling }),
-            Err(_) => self.fail(server, Reason::Busy),
-        }
-    }
-
-    fn send_update(&mut self, server: ShortServerId, update: &Update, telling: Told) {
-        let registration = &self.registrations[&server];
-        let Some(peer) = registration.peer else {
-            return;
-        };
-        let location = &registration.location;
-        let sent = self
-            .transport
-            .update(self.now, peer, location, update, Carriage::default());
-        match sent {
-            Ok(request) => {
-                let changed = !update.is_refresh();
-                self.set_phase(
-                    server,
-                    Phase::Updating {
-                        request,
-                        telling,
-                        changed,
-                    },
-                );
-            }
-            Err(_) => self.fail(server, Reason::Busy),
-        }
-    }
-
-    /// De-registers; `again` is when to come back.
-    pub(crate) fn leave(&mut self, server: ShortServerId, again: Option<Instant>) {
-        let Some(registration) = self.registrations.get(&server) else {
-            return;
-        };
-        let Some(peer) = registration.peer else {
-            return;
-        };
-        let location = &registration.location;
-        let sent = self
-            .transport
-            .deregister(self.now, peer, location, Carriage::default());
-        self.end_observations(server);
-        match (sent, again) {
-            (Ok(request), again) => self.set_phase(server, Phase::Leaving { request, again }),
-            (Err(_), Some(at)) => self.set_phase(server, Phase::Due { at }),
-            (Err(_), None) => self.set_phase(server, Phase::Stopped),
-        }
-    }
-
-    /// Which registration waits for the answer to this request.
-    fn waiting_for(&self, asked: RequestId) -> Option<ShortServerId> {
-        self.registrations
-            .iter()
-            .find_map(|(server, registration)| match &registration.phase {
-                Phase::Registering { request, .. }
-                | Phase::Updating { request, .. }
-                | Phase::Leaving { request, .. }
-                    if *request == asked =>
-                {
-                    Some(*server)
-                }
-                _ => None,
-            })
-    }
-
-    fn answered(&mut self, request: RequestId, answer: &dunlin_transport::Answer) {
-        let Some(server) = self.waiting_for(request) else {
-            return;
-        };
-        let registration = self.registrations.get_mut(&server).expect("it waits");
-        let success = answer.code.is_ok_and(|code| code.is_success());
-        let now = self.now.instant;
-        let event = match registration.phase.clone() {
-            Phase::Registering { telling, .. } if success => {
-                registration.location.clone_from(&answer.location);
-                registration.accepted(now, telling);
-                Event::Registered {
-                    server,
-                    location: answer.location.join("/"),
-                }
-            }
-            Phase::Updating {
-                telling, changed, ..
-            } if success => {
-                registration.accepted(now, telling);
-                Event::Updated { server, changed }
-            }
-            Phase::Updating { .. } => {
-                // Whatever the Server has against it, a new registration is the way (TS 1.0 §5.3.2).
-                registration.phase = Phase::Due { at: now };
-                return self.end_observations(server);
-            }
-            Phase::Leaving { again, .. } => {
-                registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
-                Event::Deregistered { server }
-            }
-            _ => {
-                let code = answer.code.map_or_else(|byte| byte, |code| code.to_byte());
-                let words = String::from_utf8_lossy(&answer.payload).to_string();
-                return self.fail(server, Reason::Refused(code, words));
-            }
-        };
-        self.outputs.push_back(Output::Event(event));
-    }
-
-    fn unanswered(&mut self, request: RequestId, failure: Failure) {
-        let Some(server) = self.waiting_for(request) else {
-            return;
-        };
-        let registration = self.registrations.get_mut(&server).expect("it waits");
-        match registration.phase.clone() {
-            Phase::Leaving { again, .. } => {
-                registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
-            }
-            _ => self.fail(server, Reason::NoAnswer(failure)),
-        }
-    }
-
-    fn fail(&mut self, server: ShortServerId, reason: Reason) {
-        self.end_observations(server);
-        let jitter = 0.8 + 0.4 * f64::from(self.random.next_u32()) / f64::from(u32::MAX);
-        let Some(registration) = self.registrations.get_mut(&server) else {
-            return;
-        };
-        let pause = registration.failed(self.now.instant, jitter);
-        let again_in_s = pause.as_secs();
-        self.outputs
-            .push_back(Output::Event(Event::RegistrationFailed {
-                server,
-                reason,
-                again_in_s,
-            }));
-    }
-
-    /// Which Server speaks from there, if it may: it has answered our Register.
-    pub(crate) fn server_at(&self, peer: PeerId) -> Option<ShortServerId> {
-        let mut open = self.registrations.iter().filter(|(_, one)| one.is_open());
-        open.find(|(_, one)| one.peer == Some(peer))
-            .map(|(server, _)| *server)
-    }
-
     /// Keeps what a Server has changed; the answer waits for the number that is returned.
     pub(crate) fn commit(&mut self) -> u64 {
         self.next_commit += 1;
@@ -678,15 +398,5 @@ impl Client {
 
     pub(crate) fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
-    }
-}
-
-impl Client {
-    /// A sleeping Client has something to say: an Update, which wakes it.
-    pub(crate) fn wake(&mut self, server: ShortServerId, account: &Account) {
-        let desired = self.desired(account);
-        if let Step::Update(update) = self.registrations[&server].step(self.now.instant, &desired) {
-            self.send_update(server, &update, desired);
-        }
     }
 }

@@ -8,12 +8,13 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use dunlin_lwm2m::definition::ResourceDefinition;
 use dunlin_lwm2m::format;
 use dunlin_lwm2m::link::{Discovered, DiscoveredLink};
 use dunlin_lwm2m::operation::{Operation, Response, ResponseCode, WriteMode};
 use dunlin_lwm2m::{
     ContentFormat, Deviation, Instance, Level, Node, Object, ObjectId, ObjectVersion, Path,
-    Resource, ResourceValue, ShortServerId, Value,
+    Resource, ResourceValue, ShortServerId, Value, ValueType,
 };
 use dunlin_transport::{ExchangeId, PeerId, Token};
 
@@ -138,6 +139,7 @@ impl Client {
 
     /// What this Server may read at the target now.
     pub(crate) fn visible(&self, asker: Asker, path: Path) -> Result<Node, Refusal> {
+        access::authorize_read(&self.tree, asker, path)?;
         let node = self.tree.read(path, self.now.wall)?;
         let Node::Object(object) = node else {
             return Ok(node);
@@ -158,15 +160,10 @@ impl Client {
         format: ContentFormat,
         payload: &[u8],
     ) -> Answered {
-        self.tree.find(path).or_else(|refusal| {
-            // A Resource that is known but not there yet is made by the write.
-            if self.tree.definition_at(path).is_some() && path.level() == Level::Resource {
-                self.tree
-                    .find(path.parent().expect("a Resource has an instance"))
-            } else {
-                Err(refusal)
-            }
-        })?;
+        self.tree.find_writable(path)?;
+        if let Some(definition) = self.tree.definition_at(path) {
+            check_format(definition, format)?;
+        }
         let node = self.decode(path, format, payload)?.node;
         let paths = self.tree.write(path, mode, node, self.now.wall)?;
         let barrier = self.commit();
@@ -266,7 +263,8 @@ impl Client {
         let target = Path::object(object);
         let decoded = self.decode(target, format, payload)?;
         let made = match decoded.node {
-            Node::Object(object) if decoded.unnamed_instance => {
+            // An empty payload is an instance of which nothing is said, not even its number.
+            Node::Object(object) if decoded.unnamed_instance || object.instances().is_empty() => {
                 Created::Unnamed(object.into_instances())
             }
             Node::Object(object) => Created::Named(object.into_instances()),
@@ -370,6 +368,7 @@ impl Client {
             told,
             told_at: self.now.instant,
             due: false,
+            not_before: self.now.instant,
             under_way: None,
         });
         self.tell(Event::Observed { server, path });
@@ -469,6 +468,21 @@ fn dimension(value: Option<&ResourceValue>) -> Option<u16> {
         Some(ResourceValue::Multiple(values)) => u16::try_from(values.len()).ok(),
         _ => None,
     }
+}
+
+/// Whether the format can carry a value of this Resource (TS 1.0 §6.4): text and bytes have room for
+/// one value alone, and bytes for bytes alone.
+fn check_format(definition: &ResourceDefinition, format: ContentFormat) -> Result<(), Refusal> {
+    let carries = match format.modern() {
+        ContentFormat::TEXT => !definition.multiple,
+        ContentFormat::OPAQUE => !definition.multiple && definition.value_type == ValueType::Opaque,
+        _ => true,
+    };
+    if carries {
+        return Ok(());
+    }
+    let what = "the format cannot carry a value of this Resource";
+    Err(Refusal::new(ResponseCode::UnsupportedContentFormat, what))
 }
 
 /// Spellings that leave no doubt about what is meant.

@@ -18,6 +18,7 @@ mod event;
 mod factory;
 mod notify;
 pub mod object;
+mod registering;
 mod registration;
 mod reporting;
 mod sleep;

@@ -25,6 +25,8 @@ pub(crate) struct Observation {
     pub(crate) told: Node,
     pub(crate) told_at: Instant,
     pub(crate) due: bool,
+    /// CoAP had no room for it; not tried again before.
+    pub(crate) not_before: Instant,
     /// A notification that is not acknowledged yet.
     pub(crate) under_way: Option<NotificationId>,
 }
@@ -42,11 +44,9 @@ impl Observation {
         }
         let after = |seconds: u32| self.told_at + Duration::from_secs(seconds.into());
         let periodic = attributes.pmax_in_force_s().map(after);
-        if !self.due {
-            return periodic;
-        }
-        let due = after(attributes.pmin_s.unwrap_or(0));
-        Some(periodic.map_or(due, |periodic| periodic.min(due)))
+        let due = self.due.then(|| after(attributes.pmin_s.unwrap_or(0)));
+        let next = due.into_iter().chain(periodic).min()?;
+        Some(next.max(self.not_before))
     }
 }
 

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use dunlin_lwm2m::link::ObjectLinks;
-use dunlin_lwm2m::operation::{Binding, SmsNumber, Update};
+use dunlin_lwm2m::operation::{Binding, LIFETIME_S_DEFAULT, SmsNumber, Update};
 use dunlin_transport::{Instant, PeerId, RequestId};
 
 use crate::account::Account;
@@ -29,6 +29,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2): a refresh begins this long before the lifetime ends, so
 /// that all its retransmissions come in time.
 pub(crate) const MAX_TRANSMIT_WAIT: Duration = Duration::from_secs(93);
+
+/// How long a name may be looked up before that has failed, too.
+pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A pause that a Server asks for is not longer than this: it may have meant milliseconds.
+pub(crate) const ASKED_PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
 /// What a Server knows of us, or should.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +67,8 @@ impl Told {
 pub(crate) enum Phase {
     /// To be registered at that time.
     Due { at: Instant },
-    /// The Server's name is being looked up.
-    Resolving { need: NeedId },
+    /// The Server's name is being looked up, and given up at that time.
+    Resolving { need: NeedId, until: Instant },
     /// Register is under way.
     Registering { request: RequestId, telling: Told },
     /// The Server knows us.
@@ -86,6 +92,8 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
     Register,
+    /// Nobody has looked up the name.
+    GiveUp,
     Update(Update),
     Nothing,
 }
@@ -102,6 +110,8 @@ pub(crate) struct Registration {
     pub(crate) expires_at: Instant,
     /// When it is refreshed.
     pub(crate) refresh_at: Instant,
+    /// The Server wants to hear nothing new before.
+    quiet_until: Instant,
     /// An Update is asked for, whether or not anything has changed.
     pub(crate) update_wanted: bool,
     attempts: u32,
@@ -117,6 +127,7 @@ impl Registration {
             told: None,
             expires_at: Instant::ZERO,
             refresh_at: Instant::ZERO,
+            quiet_until: Instant::ZERO,
             update_wanted: false,
             attempts: 0,
         }
@@ -131,11 +142,12 @@ impl Registration {
     pub(crate) fn step(&self, now: Instant, desired: &Told) -> Step {
         match &self.phase {
             Phase::Due { at } if *at <= now => Step::Register,
+            Phase::Resolving { until, .. } if *until <= now => Step::GiveUp,
             Phase::Registered if self.expires_at <= now => Step::Register,
             Phase::Registered => {
                 let told = self.told.as_ref().unwrap_or(desired);
                 let wanted = self.update_wanted || self.refresh_at <= now || told != desired;
-                if wanted {
+                if wanted && self.quiet_until <= now {
                     Step::Update(desired.update_from(told))
                 } else {
                     Step::Nothing
@@ -149,6 +161,7 @@ impl Registration {
     pub(crate) fn next(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Due { at } => Some(*at),
+            Phase::Resolving { until, .. } => Some(*until),
             Phase::Registered => Some(self.refresh_at.min(self.expires_at)),
             _ => None,
         }
@@ -156,23 +169,41 @@ impl Registration {
 
     /// The Server has heard us: the lifetime begins anew.
     pub(crate) fn accepted(&mut self, now: Instant, told: Told) {
-        let lifetime = Duration::from_secs(told.lifetime_s.into());
-        self.expires_at = now + lifetime;
+        // The standard does not say what a lifetime of zero means. Some take it for one without end,
+        // others for the default of a day: a refresh a day suits both.
+        let lifetime_s = match told.lifetime_s {
+            0 => LIFETIME_S_DEFAULT,
+            some => some,
+        };
+        let lifetime = Duration::from_secs(lifetime_s.into());
+        self.expires_at = now.saturating_add(lifetime);
         self.refresh_at = self.expires_at - (lifetime / 2).min(MAX_TRANSMIT_WAIT);
         self.told = Some(told);
         self.attempts = 0;
-        self.update_wanted = false;
         self.phase = Phase::Registered;
     }
 
-    /// It did not work: Due again after a pause that grows, stretched by `jitter` of 0.8 to 1.2.
-    pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
+    /// The Server knows us and cannot take an Update now: it is told again after `pause`.
+    pub(crate) fn postponed(&mut self, now: Instant, pause: Duration) {
+        self.quiet_until = now.saturating_add(pause);
+        self.refresh_at = self.quiet_until;
+        self.phase = Phase::Registered;
+    }
+
+    /// It did not work: Due again after a pause that grows, stretched by `jitter` of 0.8 to 1.2,
+    /// and that is no shorter than what the Server asked for.
+    pub(crate) fn failed(&mut self, now: Instant, jitter: f64, asked_for: Duration) -> Duration {
         let pause = PAUSE_FIRST
             .saturating_mul(1 << self.attempts.min(10))
             .min(PAUSE_MAX);
-        let pause = pause.mul_f64(jitter.clamp(0.8, 1.2));
+        let jitter = jitter.clamp(0.8, 1.2);
+        let pause = pause
+            .mul_f64(jitter)
+            .max(asked_for.mul_f64(jitter.max(1.0)));
         self.attempts = self.attempts.saturating_add(1);
-        self.phase = Phase::Due { at: now + pause };
+        self.phase = Phase::Due {
+            at: now.saturating_add(pause),
+        };
         pause
     }
 }
@@ -246,15 +277,32 @@ mod tests {
     }
 
     #[test]
+    fn a_lifetime_of_zero_is_refreshed_once_a_day() {
+        let mut registration = registration();
+        let telling = Told {
+            lifetime_s: 0,
+            ..told()
+        };
+        registration.accepted(second(0), telling);
+        assert_eq!(registration.next(), Some(second(86_400 - 93)));
+    }
+
+    #[test]
     fn pauses_double_up_to_ten_minutes() {
         let mut registration = registration();
         let pauses: Vec<u64> = (0..9)
-            .map(|_| registration.failed(second(0), 1.0).as_secs())
+            .map(|_| {
+                registration
+                    .failed(second(0), 1.0, Duration::ZERO)
+                    .as_secs()
+            })
             .collect();
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
         registration.accepted(second(0), told());
         assert_eq!(
-            registration.failed(second(0), 9.0).as_secs(),
+            registration
+                .failed(second(0), 9.0, Duration::ZERO)
+                .as_secs(),
             6,
             "jitter is bounded"
         );

@@ -1,6 +1,7 @@
 //! Carries out what [`crate::notify`] decides: changes make observations due, due ones are told.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use dunlin_lwm2m::format;
 use dunlin_lwm2m::operation::{Response, ResponseCode};
@@ -11,6 +12,10 @@ use crate::access::Asker;
 use crate::client::Client;
 use crate::event::Event;
 use crate::registration::Phase;
+use crate::tree::Refusal;
+
+/// How long a notification waits that CoAP has no room for.
+const CROWDED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Client {
     /// These values have changed, or these instances have come or gone.
@@ -85,15 +90,26 @@ impl Client {
             server,
             alone: self.registrations.len() == 1,
         };
-        let answer = self.visible(asker, path).ok().and_then(|node| {
-            let payload = format::encode(self.observations[at].format, path, &node).ok()?;
-            Some((node, payload))
+        let told = self.visible(asker, path).and_then(|node| {
+            let payload = format::encode(self.observations[at].format, path, &node)
+                .map_err(|error| Refusal::new(error.code(), "the value has no such format"))?;
+            Ok((node, payload))
         });
-        let Some((node, payload)) = answer else {
+        let (node, payload) = match told {
+            Ok(told) => told,
+            // The right to read is gone, and may come back: nothing is said (TS 1.0 §5.5.2).
+            Err(refusal) if refusal.code == ResponseCode::Unauthorized => {
+                let one = &mut self.observations[at];
+                one.due = false;
+                one.told_at = self.now.instant;
+                return;
+            }
             // What was observed is gone: an error ends the observation (RFC 7641 §4.2).
-            let gone = Response::new(ResponseCode::NotFound);
-            let _ = self.transport.notify(self.now, observer, gone, false, 0);
-            return self.observer_gone(observer);
+            Err(refusal) => {
+                let gone = Response::new(refusal.code);
+                let _ = self.transport.notify(self.now, observer, gone, true, 0);
+                return self.observer_gone(observer);
+            }
         };
         let response = Response::content(self.observations[at].format, payload);
         let confirmable = self.config.confirmable_notifications;
@@ -108,8 +124,11 @@ impl Client {
                 one.due = false;
                 one.under_way = confirmable.then_some(notification);
             }
-            // Too much waits for this Server: it is told with the next change or period.
-            Err(_) => one.due = true,
+            // Too much waits for this Server: a little later there may be room.
+            Err(_) => {
+                one.due = true;
+                one.not_before = self.now.instant + CROWDED_PAUSE;
+            }
         }
     }
 
@@ -124,16 +143,10 @@ impl Client {
         if one.under_way == Some(notification) {
             one.under_way = None;
         }
+        // What has changed while it was under way has made it due, and is told next. The value of
+        // now is not compared: one with a clock in it is never what was told.
         let (server, path) = (one.server, one.path);
         self.tell(Event::Notified { server, path });
-        // What has changed while it was under way is told next.
-        if let Some(at) = self
-            .observations
-            .iter()
-            .position(|one| one.observer == observer)
-        {
-            self.look_at(at);
-        }
     }
 
     /// Nobody acknowledged: the Server cannot be reached. With Notification Storing the value is

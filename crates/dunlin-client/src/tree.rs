@@ -188,6 +188,18 @@ impl Tree {
         })
     }
 
+    /// Whether a Write may go to the target, whatever it brings: it is there or can be made, and it
+    /// is writable.
+    pub fn find_writable(&self, path: Path) -> Done<()> {
+        let slot = self.object_of(path)?;
+        instance_of(slot, path)?;
+        let Some(id) = path.resource_id() else {
+            return Ok(());
+        };
+        let definition = slot.definition.resource(id).ok_or(NO_RESOURCE)?;
+        check_writable(definition)
+    }
+
     /// Write (TS 1.0 §5.4.3). Gives the paths of the Resources that were written.
     pub fn write(
         &mut self,
@@ -236,10 +248,10 @@ impl Tree {
             return Err(no("only Resources can be executed"));
         }
         let slot = self.object_of(path)?;
-        instance_of(slot, path)?;
+        let instance = instance_of(slot, path)?;
         let id = path.resource_id().expect("a Resource path has a Resource");
         let definition = slot.definition.resource(id).ok_or(NO_RESOURCE)?;
-        if !slot.behaviour.executes(definition) {
+        if !is_instantiated(slot, instance, definition) {
             return Err(NO_RESOURCE);
         }
         if !definition.operations.execute {
@@ -461,13 +473,18 @@ fn write_resource(slot: &Slot, old: &Instance, path: Path, new: Resource) -> Don
     Ok(written)
 }
 
-fn writable(definition: &ResourceDefinition, resource: Resource) -> Done<Resource> {
-    if !definition.operations.write {
-        return Err(Refusal::new(
-            ResponseCode::MethodNotAllowed,
-            "a Resource is not writable",
-        ));
+fn check_writable(definition: &ResourceDefinition) -> Done<()> {
+    if definition.operations.write {
+        return Ok(());
     }
+    Err(Refusal::new(
+        ResponseCode::MethodNotAllowed,
+        "a Resource is not writable",
+    ))
+}
+
+fn writable(definition: &ResourceDefinition, resource: Resource) -> Done<Resource> {
+    check_writable(definition)?;
     Ok(Resource {
         id: resource.id,
         value: typed(definition, resource.value)?,

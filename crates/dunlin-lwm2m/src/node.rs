@@ -57,6 +57,12 @@ pub struct Object {
     instances: Vec<Instance>,
 }
 
+impl From<Value> for ResourceValue {
+    fn from(value: Value) -> Self {
+        Self::Single(value)
+    }
+}
+
 impl Resource {
     /// A single Resource.
     pub fn single(id: impl Into<ResourceId>, value: Value) -> Self {

@@ -24,5 +24,5 @@ pub use event::{
 pub use map::request::Interface;
 pub use now::{Instant, Now, WallTime};
 pub use peer::{Identity, Peer, PeerId, STRANGERS_MAX};
-pub use route::{Route, route};
+pub use route::{Route, is_request, route};
 pub use transport::{Carriage, Config, Output, Refused, Side, Transmit, Transport};

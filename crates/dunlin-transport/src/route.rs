@@ -20,6 +20,13 @@ pub enum Route {
     Here,
 }
 
+/// Whether a datagram asks something, as far as its header tells: so a role can leave requests
+/// unheard before they are taken in, and hear them when they are repeated.
+#[must_use]
+pub fn is_request(bytes: &[u8]) -> bool {
+    bytes.len() >= 4 && bytes[0] >> 6 == 1 && matches!(bytes[1], 1..=31)
+}
+
 /// The characters of a registration id; see `dunlin-server`, which writes them.
 const REGISTRATION_ID_LENGTH: usize = 26;
 
