@@ -1,6 +1,7 @@
 //! What a Client costs: bytes, and time to register, to refresh, to change and to notify.
 //!
-//! `cargo bench -p dunlin-server --bench clients [-- CLIENTS]`. The machine alone, without sockets
+//! `cargo bench -p dunlin-server --bench clients [-- CLIENTS] [distinct]`. With `distinct` no two
+//! Clients have the same list of objects. The machine alone, without sockets
 //! and store: commits are counted and dropped. The transport below is measured with the same
 //! datagrams, so that the difference is what the Server adds.
 #![allow(unsafe_code)] // An allocator that counts has to be one.
@@ -314,7 +315,14 @@ fn register((index, client): (usize, &mut Client)) -> Vec<u8> {
     for query in [ep.as_str(), "lt=86400", "lwm2m=1.0", "b=U"] {
         options.push(OptionNumber::URI_QUERY, query.as_bytes());
     }
-    encode(client, Code::POST, &options, LINKS.as_bytes())
+    let distinct = std::env::args().any(|argument| argument == "distinct");
+    let links = if distinct {
+        let (one, two) = (index % 65_000, index / 65_000);
+        format!("{LINKS},</3305/{one}>,</3306/{two}>")
+    } else {
+        LINKS.into()
+    };
+    encode(client, Code::POST, &options, links.as_bytes())
 }
 
 fn update(client: &mut Client, queries: &[&str]) -> Vec<u8> {

@@ -21,6 +21,7 @@ pub mod event;
 #[doc(hidden)]
 pub mod fuzz;
 mod id;
+mod links;
 mod need;
 mod observation;
 mod presence;

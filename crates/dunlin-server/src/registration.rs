@@ -11,12 +11,13 @@ use dunlin_lwm2m::link::ObjectLinks;
 use dunlin_lwm2m::operation::{Binding, SmsNumber};
 use dunlin_lwm2m::{Deviations, EndpointName, LwM2mVersion};
 use dunlin_transport::{Identity, Instant, Now, Peer, PeerId, WallTime};
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use crate::change::{FormatMemory, Registration};
 use crate::event::Presence;
 use crate::id::RegistrationId;
+use crate::links::SharedLinks;
 
 /// A Client's place in the book.
 pub(crate) type ClientKey = u32;
@@ -244,7 +245,7 @@ pub(crate) struct Book {
     by_id: HashTable<ClientKey>,
     /// The first Client at each peer; the others follow in `next_at_peer`.
     at_peer: Vec<ClientKey>,
-    links: HashMap<ObjectLinks, u32>,
+    links: SharedLinks,
     hasher: DefaultHashBuilder,
 }
 
@@ -255,7 +256,7 @@ impl Book {
             by_endpoint: HashTable::new(),
             by_id: HashTable::new(),
             at_peer: Vec::new(),
-            links: HashMap::new(),
+            links: SharedLinks::new(),
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -309,7 +310,7 @@ impl Book {
 
     /// Enters a Client under a name and an id that nobody has.
     pub(crate) fn insert(&mut self, mut client: Client) -> ClientKey {
-        client.links = self.share(client.links);
+        client.links = self.links.share(client.links);
         let name_hash = self.hasher.hash_one(client.endpoint.as_str());
         let (id, peer) = (client.id, client.peer);
         let key = ClientKey::try_from(self.clients.insert(client))
@@ -345,14 +346,11 @@ impl Book {
         {
             entry.remove();
         }
-        self.unshare(&client.links);
         client
     }
 
     pub(crate) fn set_links(&mut self, key: ClientKey, links: ObjectLinks) {
-        let links = self.share(links);
-        let before = std::mem::replace(&mut self.clients[key as usize].links, links);
-        self.unshare(&before);
+        self.clients[key as usize].links = self.links.share(links);
     }
 
     /// The Client is at another peer now.
@@ -367,30 +365,6 @@ impl Book {
         // A slab cannot begin in the middle: ask it key by key.
         (from..self.clients.capacity())
             .filter_map(|key| Some((key as ClientKey, self.clients.get(key)?)))
-    }
-
-    /// How many lists of objects there are, shared ones once.
-    #[cfg(test)]
-    fn distinct_links(&self) -> usize {
-        self.links.len()
-    }
-
-    fn share(&mut self, links: ObjectLinks) -> ObjectLinks {
-        if let Some((shared, count)) = self.links.get_key_value_mut(&links) {
-            *count += 1;
-            return shared.clone();
-        }
-        self.links.insert(links.clone(), 1);
-        links
-    }
-
-    fn unshare(&mut self, links: &ObjectLinks) {
-        if let Some(count) = self.links.get_mut(links) {
-            *count -= 1;
-            if *count == 0 {
-                self.links.remove(links);
-            }
-        }
     }
 
     fn link(&mut self, key: ClientKey, peer: PeerId) {
@@ -469,7 +443,6 @@ mod tests {
         assert_eq!(book.find("two"), Some(two));
         assert_eq!(book.find_id(RegistrationId::from_bits(3)), Some(three));
         assert_eq!(at(&book, 7), [two, one]);
-        assert_eq!(book.distinct_links(), 1);
         book.remove(one);
         assert_eq!(at(&book, 7), [two]);
         book.set_peer(two, PeerId(2));
@@ -477,21 +450,12 @@ mod tests {
         assert_eq!(at(&book, 2).len(), 2);
         book.remove(three);
         book.remove(two);
-        assert_eq!((book.len(), book.distinct_links()), (0, 0));
+        assert_eq!(book.len(), 0);
         assert_eq!(
             (book.find("two"), book.find_id(RegistrationId::from_bits(2))),
             (None, None)
         );
         assert_eq!(at(&book, 9), []);
-    }
-
-    #[test]
-    fn equal_lists_of_objects_are_kept_once() {
-        let mut book = Book::new();
-        let one = book.insert(client("one", 1, 1));
-        let two = book.insert(client("two", 2, 2));
-        let at = |key| book.client(key).links.encode().as_ptr();
-        assert_eq!(at(one), at(two));
     }
 
     #[test]
