@@ -309,6 +309,10 @@ impl Answers {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stored.len() == 0 && self.bytes == 0
+    }
+
     /// Bytes held.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {

@@ -208,6 +208,24 @@ impl Endpoint {
         self.peers.len()
     }
 
+    /// Whether nothing is held or under way: what must be so when every peer has been forgotten.
+    #[doc(hidden)]
+    pub fn is_blank(&self) -> bool {
+        let counts = [
+            self.transmissions.len(),
+            self.exchanges.len(),
+            self.requests.len(),
+            self.bodies.len(),
+            self.served.len(),
+            self.observers.len(),
+        ];
+        counts == [0; 6]
+            && self.bodies_held == 0
+            && self.timers.is_empty()
+            && self.observations.is_empty()
+            && self.peers.is_blank()
+    }
+
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config

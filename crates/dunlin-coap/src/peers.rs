@@ -134,6 +134,14 @@ impl Peers {
         self.directory.len()
     }
 
+    /// Whether nothing is held for any peer.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.directory.is_empty()
+            && self.overflow.is_empty()
+            && self.lives.len() == 0
+            && self.answers.is_empty()
+    }
+
     #[inline]
     pub(crate) fn find(&self, peer: PeerId) -> Option<Slot> {
         self.directory.find(peer.0)

@@ -90,26 +90,39 @@ proptest! {
     }
 }
 
+/// A block option, mostly one of the first blocks of the least size.
+fn block() -> impl Strategy<Value = Vec<u8>> {
+    let likely =
+        (0u8..4, any::<bool>()).prop_map(|(number, more)| number << 4 | u8::from(more) << 3);
+    prop_oneof![3 => likely, 1 => 0u8..64].prop_map(|value| vec![value])
+}
+
 /// A step of a life: mostly well-formed requests and answers with options the endpoint acts on.
 fn step() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let option = prop_oneof![
         (Just(6u16), vec(0u8..3, 0..3)),
-        (Just(23), vec(0u8..64, 1..2)),
-        (Just(27), vec(0u8..64, 1..2)),
+        (Just(23), block()),
+        (Just(27), block()),
         (Just(4), vec(0u8..2, 1..2)),
         (Just(60), vec(0u8..2, 1..3)),
         (Just(11), Just(b"a".to_vec())),
     ];
     let code = prop_oneof![
-        1u8..8,
-        Just(0x45),
-        Just(0x5f),
-        Just(0x44),
-        Just(0x8d),
-        Just(0)
+        12 => 1u8..8,
+        2 => Just(0x5f),
+        1 => Just(0x45),
+        1 => Just(0x44),
+        1 => Just(0x8d),
+        1 => Just(0),
     ];
-    (any::<u8>(), code, 0u16..20, vec(option, 0..4), 0usize..20).prop_map(
-        |(what, code, id, options, payload)| {
+    (
+        any::<u8>(),
+        code,
+        0u16..60,
+        vec(option, 0..4),
+        prop_oneof![Just(16), 0usize..20],
+    )
+        .prop_map(|(what, code, id, options, payload)| {
             let mut list = OptionList::new();
             for (number, value) in options {
                 list.push(OptionNumber(number), &value);
@@ -130,14 +143,13 @@ fn step() -> impl Strategy<Value = (u8, Vec<u8>)> {
             };
             datagram::encode(&message, &mut out);
             // An answer takes header and token from what was sent: code, then the rest.
-            if matches!(what & 0x1f, 6..=11) {
+            if matches!(what & 0x1f, 9..=16) {
                 out.drain(..4);
-                out.insert(0, code);
+                out.insert(0, if (1..8).contains(&code) { 0x45 } else { code });
             }
             out.truncate(79);
             (what, out)
-        },
-    )
+        })
 }
 
 /// Both read the same message, or both refuse, but for what we are known to be stricter in.

@@ -143,6 +143,10 @@ impl Observations {
         Some(gone)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.slab.len() == 0 && self.first.is_empty()
+    }
+
     /// The first observation of a peer.
     pub(super) fn first_of(&self, peer: PeerId) -> Option<u32> {
         self.first.get(&peer).copied()
