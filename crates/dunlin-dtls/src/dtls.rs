@@ -263,7 +263,9 @@ impl Dtls {
     }
 
     /// The session as bytes, from which `import` makes it again after a restart. From now on its
-    /// send numbers are reserved by `Output::Reserve` before they are used.
+    /// send numbers are reserved by `Output::Reserve` before they are used; the first window is
+    /// reserved in the bytes themselves, so **store them before anything leaves that is sent after
+    /// this call**.
     pub fn export(&mut self, session: SessionId) -> Result<Secret, Refused> {
         let index = self
             .sessions
@@ -344,6 +346,19 @@ impl Dtls {
             Some(output) => output,
             None => Output::Timeout(self.deadlines.first().map(|(deadline, _)| *deadline)),
         }
+    }
+
+    /// Uses other settings from now on: for handshakes that begin and sessions that are made, not
+    /// for those that are there.
+    pub fn replace_settings(&mut self, settings: Settings) {
+        self.limit
+            .set(settings.handshake_burst, settings.handshakes_per_second);
+        self.parts.settings = settings;
+    }
+
+    /// All established sessions, in no order; for example to export them before an orderly end.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.sessions.established_ids()
     }
 
     /// Who the peer of a session is.

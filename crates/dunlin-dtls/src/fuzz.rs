@@ -341,4 +341,35 @@ mod tests {
             import(&bytes);
         }
     }
+
+    /// `cargo test -p dunlin-dtls -- --ignored campaign`, for `DUNLIN_PLANS` plans (20000).
+    #[test]
+    #[ignore = "takes minutes"]
+    fn a_campaign_of_mischief() {
+        use rand_core::{Rng, SeedableRng};
+        let plans = std::env::var("DUNLIN_PLANS")
+            .ok()
+            .and_then(|plans| plans.parse().ok());
+        let plans: u64 = plans.unwrap_or(20_000);
+        let seed = std::env::var("DUNLIN_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
+        let mut random = crate::Random::seed_from_u64(seed.unwrap_or(1));
+        for _ in 0..plans {
+            let mut plan = vec![0; random.next_u32() as usize % 400];
+            random.fill_bytes(&mut plan);
+            // Mostly peace, so that the mischief comes late as well as early.
+            let peace = random.next_u32() % 100;
+            for byte in &mut plan {
+                if random.next_u32() % 100 < peace {
+                    *byte = 0;
+                }
+            }
+            handshake_server(&plan);
+            handshake_client(&plan);
+            record(&plan);
+            message(&plan);
+            import(&plan);
+        }
+    }
 }

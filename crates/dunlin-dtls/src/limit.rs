@@ -50,6 +50,12 @@ impl HostLimit {
         }
     }
 
+    /// Changes both limits; what hosts have used up stays used up.
+    pub(crate) fn set(&mut self, burst: u32, per_second: u32) {
+        self.burst = u64::from(burst) * 1000;
+        self.per_second = per_second.into();
+    }
+
     /// Takes one handshake from the host's budget; false if there is none left.
     pub(crate) fn allow(&mut self, now: Instant, from: Address) -> bool {
         let at = self.hash.hash_one(from.host()) as usize % BUCKETS;

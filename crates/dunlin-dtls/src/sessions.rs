@@ -138,6 +138,18 @@ impl Sessions {
             .filter(|index| *index != NONE)
     }
 
+    /// The names of all sessions.
+    pub(crate) fn established_ids(&self) -> impl Iterator<Item = SessionId> + '_ {
+        let slots = self.slots.iter().zip(0u32..);
+        slots.filter_map(|(slot, index)| match slot.state {
+            Some(State::Established(_)) => Some(SessionId {
+                index,
+                generation: slot.generation,
+            }),
+            _ => None,
+        })
+    }
+
     /// A Connection ID that nobody here has.
     pub(crate) fn draw_cid(&self, prefix: &[u8], random: &mut Random) -> ConnectionId {
         loop {

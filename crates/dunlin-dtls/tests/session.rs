@@ -749,6 +749,24 @@ fn handshakes_under_way_are_bounded_and_those_of_one_host_too() {
 }
 
 #[test]
+fn new_settings_are_for_new_handshakes() {
+    let mut world = World::psk(CCM8, 30);
+    let (client, server) = world.connected(psk_client());
+    assert_eq!(world.server.dtls.sessions().collect::<Vec<_>>(), [server]);
+    world.server.dtls.replace_settings(settings(
+        &[CipherSuite::PskAes128Gcm],
+        Some(common::server()),
+    ));
+    hear(&mut world, client, b"as before");
+    assert_eq!(world.server.data(), [b"as before"]);
+    world.client = Side::new(settings(&[CCM8], None), 61, client_address());
+    world.connect(psk_client());
+    world.run(SECOND);
+    assert_eq!(world.server.failure(), Some(Failure::NoCommonSuite));
+    assert_eq!(world.server.dtls.sessions().collect::<Vec<_>>(), [server]);
+}
+
+#[test]
 fn neither_keys_nor_payload_are_printed() {
     let mut world = World::psk(CCM8, 29);
     let (client, server) = world.connected(psk_client());

@@ -13,6 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const WIDTHS: [usize; 5] = [300, 440, 600, 900, 1200];
 const SAYINGS: usize = 12;
 
+#[derive(Clone, Copy)]
 enum Kind {
     Psk,
     Certificates,
@@ -219,5 +220,35 @@ fn changed_datagrams_lead_to_no_wrong_connection() {
             weather: weather(5, 5, 20, 10),
             seeds,
         });
+    }
+}
+
+/// `cargo test -p dunlin-dtls --test weather -- --ignored`, with `DUNLIN_SEEDS` seeds (2000).
+#[test]
+#[ignore = "takes minutes"]
+fn a_long_spell_of_every_weather() {
+    let seeds = std::env::var("DUNLIN_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok());
+    let seeds: u64 = seeds.unwrap_or(2000);
+    for (suite, kind) in [
+        (CipherSuite::PskAes128Ccm8, Kind::Psk),
+        (CipherSuite::PskAes128Cbc, Kind::Psk),
+        (CipherSuite::EcdheEcdsaAes128Ccm8, Kind::Certificates),
+        (CipherSuite::EcdheEcdsaAes128Gcm, Kind::RawPublicKeys),
+    ] {
+        for (name, weather) in [
+            ("reordered", weather(0, 30, 100, 0)),
+            ("lost", weather(20, 10, 100, 0)),
+            ("changed", weather(5, 5, 20, 10)),
+        ] {
+            let timeouts = play(&Scene {
+                suite,
+                kind,
+                weather,
+                seeds: 10_000..10_000 + seeds,
+            });
+            println!("{suite}, {name}: {timeouts} of {seeds} handshakes tried again");
+        }
     }
 }
