@@ -76,8 +76,8 @@ pub trait Backend: Send + Sync + 'static {
     /// `request_unknown` or `request_ended`.
     fn cancel_request<'a>(&'a self, id: &'a RequestId) -> Answer<'a, Request>;
 
-    /// The committed events after a position, the oldest first, at most `limit`; an empty answer means that there
-    /// are no more. Fails with `position_invalid` for a position that was never given out.
+    /// The committed events after a position, the oldest first, at most about `limit`. Fails with `position_invalid` for a
+    /// position that was never given out.
     fn replay(&self, after: Position, limit: usize) -> Answer<'_, Replay>;
 
     /// The position of the newest committed event.
@@ -373,8 +373,12 @@ pub enum RequestState {
 pub struct Replay {
     /// Events are missing between the position asked for and the first of these: they are not kept any more.
     pub gap: bool,
-    /// The events, the oldest first.
+    /// The events, the oldest first. There may be none although the end is not reached.
     pub events: Vec<Arc<Event>>,
+    /// The position to ask for next: not before the last of these.
+    pub next: Position,
+    /// Nothing more was committed when this was read.
+    pub end: bool,
 }
 
 /// An object definition file that was read without a fault.

@@ -29,11 +29,8 @@ impl Position {
         index: 0,
     };
 
-    /// Reads what [`Position`]'s `Display` has written, or `start`.
+    /// Reads what `Display` has written.
     pub fn parse(text: &str) -> Option<Position> {
-        if text == "start" {
-            return Some(Position::START);
-        }
         let (commit, index) = text.split_once('-')?;
         let plain = |digits: &str| {
             !digits.is_empty()
@@ -336,7 +333,6 @@ mod tests {
             index: 17,
         };
         assert_eq!(Position::parse(&position.to_string()), Some(position));
-        assert_eq!(Position::parse("start"), Some(Position::START));
         for text in [
             "",
             "-",

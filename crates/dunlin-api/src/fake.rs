@@ -406,10 +406,14 @@ impl Backend for Fake {
         let dropped = state.dropped.unwrap_or(Position::START);
         let gap = after < dropped;
         let from = after.max(dropped);
-        let events = state.log.iter().filter(|event| event.position > Some(from));
+        let mut events = state.log.iter().filter(|event| event.position > Some(from));
+        let page: Vec<_> = events.by_ref().take(limit).cloned().collect();
+        let last = page.last().and_then(|event| event.position);
         ready(Ok(Replay {
             gap,
-            events: events.take(limit).cloned().collect(),
+            next: last.unwrap_or(from),
+            end: events.next().is_none(),
+            events: page,
         }))
     }
 

@@ -1,7 +1,7 @@
 //! The event stream of one consumer: first what the log holds after its position, then what happens, without a gap
 //! or a double between the two.
 //!
-//! 1. *Catching up*: pages of the log are read until one is empty.
+//! 1. *Catching up*: pages of the log are read until its end.
 //! 2. *Listening*: the feed is subscribed to, and the log read once more, for what was committed in between.
 //! 3. *Live*: events of the feed that are newer than the last one. When the consumer is so slow that the feed has passed it
 //!    over, it goes back to 1; its memory is bounded by one page in every phase.
@@ -47,8 +47,25 @@ pub(crate) enum Told {
     Event(Arc<Event>),
     /// Events after this position are not kept any more.
     Gap(Position),
+    /// Up to here there was nothing for this consumer: it may come back with this position.
+    Mark(Position),
     /// A remark for people who watch.
     Comment(&'static str),
+}
+
+/// Live events that the filter has passed over after which the consumer is told how far it is. A consumer of something
+/// rare would otherwise come back with a position from long ago, and make us search everything since.
+const MARK_EVENTS: usize = 1024;
+
+/// Where a consumer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// With the oldest event that is kept.
+    Oldest,
+    /// After an event that it has seen.
+    After(Position),
+    /// With whatever happens next.
+    Now,
 }
 
 enum Phase {
@@ -63,25 +80,35 @@ pub(crate) struct Consumer {
     backend: Arc<dyn Backend>,
     filter: Filter,
     last: Position,
+    /// Whoever asks for the oldest event kept misses nothing by what is not kept.
+    gap_expected: bool,
     phase: Phase,
     page: VecDeque<Told>,
+    passed_over: usize,
 }
 
 impl Consumer {
-    /// A consumer of everything after a position; `None` begins now.
-    pub(crate) fn new(
-        backend: Arc<dyn Backend>,
-        after: Option<Position>,
-        filter: Filter,
-    ) -> Consumer {
-        let last = after.unwrap_or_else(|| backend.head());
+    /// A consumer that begins somewhere.
+    pub(crate) fn new(backend: Arc<dyn Backend>, from: From, filter: Filter) -> Consumer {
+        let last = match from {
+            From::Oldest => Position::START,
+            From::After(position) => position,
+            From::Now => backend.head(),
+        };
         Consumer {
             backend,
             filter,
             last,
+            gap_expected: from == From::Oldest,
             phase: Phase::CatchingUp,
             page: VecDeque::new(),
+            passed_over: 0,
         }
+    }
+
+    /// Everything up to here was told, or was not for this consumer.
+    pub(crate) fn position(&self) -> Position {
+        self.last
     }
 
     /// Waits for the next thing to tell; `None` at the end.
@@ -105,6 +132,7 @@ impl Consumer {
 
     /// Reads one page of the log and decides what comes after it.
     async fn catch_up(&mut self, live: Option<Live>) {
+        self.passed_over = 0;
         let replay = match self.backend.replay(self.last, PAGE_EVENTS).await {
             Ok(replay) => replay,
             Err(problem) => {
@@ -114,12 +142,13 @@ impl Consumer {
                 return;
             }
         };
-        if replay.gap {
+        if replay.gap && !std::mem::take(&mut self.gap_expected) {
             self.page.push_back(Told::Gap(self.last));
         }
         // Pages that the filter empties must not keep the thread from others.
         tokio::task::coop::consume_budget().await;
-        let end = replay.events.is_empty();
+        self.last = self.last.max(replay.next);
+        let read = replay.events.len();
         for event in replay.events {
             if let Some(position) = event.position {
                 self.last = self.last.max(position);
@@ -128,7 +157,10 @@ impl Consumer {
                 self.page.push_back(Told::Event(event));
             }
         }
-        self.phase = match (live, end) {
+        if self.page.is_empty() && read > 0 {
+            self.page.push_back(Told::Mark(self.last));
+        }
+        self.phase = match (live, replay.end) {
             (Some(live), true) => Phase::Live(live),
             (Some(live), false) => Phase::Listening(live),
             (None, false) => Phase::CatchingUp,
@@ -150,7 +182,16 @@ impl Consumer {
                     }
                     self.last = position;
                 }
-                self.filter.takes(&event).then_some(Told::Event(event))
+                if self.filter.takes(&event) {
+                    self.passed_over = 0;
+                    return Some(Told::Event(event));
+                }
+                self.passed_over += 1;
+                if self.passed_over < MARK_EVENTS {
+                    return None;
+                }
+                self.passed_over = 0;
+                Some(Told::Mark(self.last))
             }
             LiveItem::Behind => {
                 self.phase = Phase::CatchingUp;

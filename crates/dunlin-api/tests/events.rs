@@ -20,6 +20,8 @@ use serde_json::{Value as Json, json};
 struct Stream {
     body: BodyDataStream,
     rest: String,
+    /// The position that the stream says before anything has happened.
+    begins_at: String,
 }
 
 impl Stream {
@@ -36,8 +38,11 @@ impl Stream {
         let mut stream = Stream {
             body: response.into_body().into_data_stream(),
             rest: String::new(),
+            begins_at: String::new(),
         };
-        assert_eq!(stream.block().await, ": dunlin\nretry: 2000");
+        let hello = stream.block().await;
+        assert!(hello.starts_with(": dunlin\nretry: 2000\nid: "), "{hello}");
+        stream.begins_at = hello.rsplit(' ').next().unwrap().to_string();
         stream
     }
 
@@ -165,6 +170,58 @@ async fn what_is_not_kept_any_more_is_a_gap() {
         ("gap", None, &json!("1-0"))
     );
     assert_eq!(stream.event().await.2["registration_id"], "R4");
+}
+
+#[tokio::test]
+async fn the_oldest_event_kept_is_no_gap() {
+    let fake = fake();
+    for number in 1..=5 {
+        fake.commit("lamp", expired(number));
+    }
+    fake.state().dropped = Some(Position {
+        commit: 3,
+        index: 0,
+    });
+    let mut stream = Stream::open(&fake, "?after=start", None).await;
+    assert_eq!(stream.event().await.2["registration_id"], "R4");
+    // But whoever was there when the log was empty has missed three.
+    let mut stream = Stream::open(&fake, "?after=0-0", None).await;
+    assert_eq!(stream.event().await.0, "gap");
+}
+
+#[tokio::test]
+async fn a_stream_that_has_heard_nothing_can_be_resumed_too() {
+    let fake = fake();
+    fake.commit("lamp", expired(1));
+    let stream = Stream::open(&fake, "", None).await;
+    let begins_at = stream.begins_at.clone();
+    assert_eq!(begins_at, "1-0");
+    drop(stream);
+    fake.commit("lamp", expired(2));
+    let mut stream = Stream::open(&fake, "", Some(&begins_at)).await;
+    assert_eq!(stream.event().await.2["registration_id"], "R2");
+}
+
+#[tokio::test]
+async fn who_waits_for_something_rare_learns_how_far_it_is() {
+    let fake = fake();
+    for number in 1..=300 {
+        fake.commit("meter", expired(number));
+    }
+    let mut stream = Stream::open(&fake, "?after=start&endpoint=lamp", None).await;
+    assert_eq!(stream.block().await, "id: 100-0");
+    assert_eq!(stream.block().await, "id: 12c-0");
+    {
+        let next = stream.block();
+        let mut next = std::pin::pin!(next);
+        assert!(futures_util::poll!(&mut next).is_pending());
+        for number in 301..=1400 {
+            fake.commit("meter", expired(number));
+        }
+        assert_eq!(next.await, "id: 52c-0");
+    }
+    fake.commit("lamp", expired(9));
+    assert_eq!(stream.event().await.2["registration_id"], "R9");
 }
 
 #[tokio::test]
@@ -339,6 +396,7 @@ async fn a_stream_ends_with_its_token() {
     let mut held = Stream {
         body: response.into_body().into_data_stream(),
         rest: String::new(),
+        begins_at: String::new(),
     };
     held.block().await;
     fake.commit("lamp", expired(2));

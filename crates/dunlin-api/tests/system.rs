@@ -128,6 +128,27 @@ async fn definitions_are_added_from_ddf_files() {
         ("value_invalid", &json!("value"))
     );
     let body = json!({ "xml": DDF }).to_string();
+    assert_eq!(
+        call(&fake, "PUT", "/objects/33000", &body).await.status,
+        200
+    );
+    assert_eq!(
+        call(&fake, "PUT", "/objects/33000/1.0", &body).await.status,
+        200
+    );
+    for path in [
+        "/objects/33001",
+        "/objects/33000/1.1",
+        "/objects/pump",
+        "/objects/33000/x",
+    ] {
+        let other = call(&fake, "PUT", path, &body).await;
+        assert_eq!(
+            (other.status, other.code().as_str()),
+            (400, "definition_invalid"),
+            "{path}"
+        );
+    }
     assert_eq!(call(&fake, "PUT", "/objects", &body).await.status, 200);
 }
 

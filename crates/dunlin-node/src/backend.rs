@@ -546,6 +546,11 @@ impl Backend for NodeBackend {
             Ok(Replay {
                 gap: page.gap.is_some(),
                 events,
+                next: Position {
+                    commit: page.next.commit.0,
+                    index: page.next.index,
+                },
+                end: page.end,
             })
         })
     }

@@ -89,11 +89,13 @@ impl<'a> Follower<'a> {
             }
             let line = line.trim_end_matches(['\n', '\r']);
             if line.is_empty() {
-                if data.is_empty() {
-                    continue;
-                }
+                // An id without data says how far the stream is, and nothing else.
                 if id.is_some() {
                     self.last.clone_from(&id);
+                }
+                if data.is_empty() {
+                    id = None;
+                    continue;
                 }
                 let data = serde_json::from_str(&data).unwrap_or_default();
                 return Some(Event { id, kind, data });

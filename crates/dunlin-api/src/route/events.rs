@@ -19,7 +19,7 @@ use crate::error::{Code, Problem};
 use crate::event::{EventKind, Position};
 use crate::extract::{Params, excerpt, fault};
 use crate::state::Api;
-use crate::stream::{Consumer, Filter, Told};
+use crate::stream::{Consumer, Filter, From, Told};
 use crate::view;
 
 /// A comment this often, so that proxies and NATs keep a silent stream open.
@@ -67,20 +67,18 @@ async fn events(
     let last = headers
         .get(LAST_EVENT_ID)
         .map(|value| value.to_str().unwrap_or("?").to_string());
-    let position = last
-        .or(after)
-        .filter(|text| !text.is_empty())
-        .map(|text| {
-            Position::parse(&text).ok_or_else(|| {
-                let detail = format!("\"{}\" is no position.", excerpt(&text));
-                Problem::new(Code::PositionInvalid, detail)
-            })
-        })
-        .transpose()?;
+    let from = match last.or(after).as_deref() {
+        None | Some("") => From::Now,
+        Some("start") => From::Oldest,
+        Some(text) => From::After(Position::parse(text).ok_or_else(|| {
+            let detail = format!("\"{}\" is no position.", excerpt(text));
+            Problem::new(Code::PositionInvalid, detail)
+        })?),
+    };
     let place = api.event_streams.clone().try_acquire_owned().map_err(|_| {
         Problem::new(Code::Overloaded, "Too many event streams are open.").retry_after(5)
     })?;
-    let consumer = Consumer::new(api.backend.clone(), position, filter);
+    let consumer = Consumer::new(api.backend.clone(), from, filter);
     let listener = Listener {
         api,
         auth,
@@ -126,9 +124,16 @@ impl Listener {
     async fn next(&mut self) -> Option<ServerSent> {
         match self.phase {
             Phase::Hello => {
-                // The first bytes leave at once, so that the consumer knows it is heard.
+                // The first bytes leave at once, so that the consumer knows that it is heard, and where it is even if it
+                // is cut off before the first event: an id without data sets the position and nothing else.
                 self.phase = Phase::Open;
-                Some(ServerSent::default().comment("dunlin").retry(RETRY))
+                let position = self.consumer.position().to_string();
+                Some(
+                    ServerSent::default()
+                        .comment("dunlin")
+                        .retry(RETRY)
+                        .id(position),
+                )
             }
             Phase::Open => {
                 let told = self.consumer.next().await?;
@@ -179,6 +184,7 @@ fn sent(api: &Api, told: Told) -> ServerSent {
         Told::Gap(after) => ServerSent::default()
             .event("gap")
             .data(json!({ "at": api.backend.now(), "after": after.to_string() }).to_string()),
+        Told::Mark(position) => ServerSent::default().id(position.to_string()),
         Told::Comment(comment) => ServerSent::default().comment(comment),
     }
 }

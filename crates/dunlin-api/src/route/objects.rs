@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use dunlin_lwm2m::definition::{DDF_BYTES_MAX, ObjectDefinition, ResourceDefinition, parse_ddf};
 use dunlin_lwm2m::{ObjectId, ObjectVersion};
 use serde::Serialize;
@@ -24,10 +24,10 @@ use crate::value;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, add))
+        .routes(routes!(show, put))
+        .routes(routes!(show_version, put_version))
         // JSON around the file escapes its quotes and line ends.
         .layer(DefaultBodyLimit::max(2 * DDF_BYTES_MAX))
-        .routes(routes!(show))
-        .routes(routes!(show_version))
 }
 
 /// The definitions.
@@ -172,15 +172,70 @@ async fn add(
     params: Params,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<AddedView>), Problem> {
+) -> Result<Json<AddedView>, Problem> {
     auth.require(Role::Admin)?;
     params.finish()?;
+    store(&api, &headers, &body, None, None).await
+}
+
+/// Adds or replaces a definition of this Object.
+#[utoipa::path(
+    put, operation_id = "put_object", path = "/objects/{id}", tag = "objects",
+    params(("id" = u16, Path, description = "Object ID.")),
+    request_body(content((String = "application/xml"), (NewDefinition = "application/json"))),
+    responses((status = 200, body = AddedView), Failure),
+)]
+async fn put(
+    auth: AuthContext,
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<AddedView>, Problem> {
+    auth.require(Role::Admin)?;
+    params.finish()?;
+    store(&api, &headers, &body, Some(&id), None).await
+}
+
+/// Adds or replaces the definition of this Object in this version.
+#[utoipa::path(
+    put, operation_id = "put_object_version", path = "/objects/{id}/{version}", tag = "objects",
+    params(
+        ("id" = u16, Path, description = "Object ID."),
+        ("version" = String, Path, description = "Such as 1.0."),
+    ),
+    request_body(content((String = "application/xml"), (NewDefinition = "application/json"))),
+    responses((status = 200, body = AddedView), Failure),
+)]
+async fn put_version(
+    auth: AuthContext,
+    State(api): State<Api>,
+    Path((id, version)): Path<(String, String)>,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<AddedView>, Problem> {
+    auth.require(Role::Admin)?;
+    params.finish()?;
+    store(&api, &headers, &body, Some(&id), Some(&version)).await
+}
+
+/// Reads a DDF file and hands it on. Where the path names an Object or a version, the file must define that and
+/// nothing else.
+async fn store(
+    api: &Api,
+    headers: &HeaderMap,
+    body: &Body,
+    id: Option<&str>,
+    version: Option<&str>,
+) -> Result<Json<AddedView>, Problem> {
     let is_json = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.to_ascii_lowercase().contains("json"));
     let xml = if is_json {
-        xml_in_json(&body)?
+        xml_in_json(body)?
     } else {
         body.0.to_vec()
     };
@@ -188,6 +243,18 @@ async fn add(
         Problem::new(Code::DefinitionInvalid, format!("{}.", error.problem))
             .at_place(error.line as u64, error.column as u64)
     })?;
+    for definition in &definitions {
+        let other_id = id.is_some_and(|id| definition.id.to_string() != id);
+        let other_version =
+            version.is_some_and(|version| definition.version.to_string() != version);
+        if other_id || other_version {
+            let detail = format!(
+                "The file defines the Object {} in version {}, which is not what the path says.",
+                definition.id, definition.version
+            );
+            return Err(Problem::new(Code::DefinitionInvalid, detail));
+        }
+    }
     let objects = definitions.iter().map(summary).collect();
     let text = String::from_utf8_lossy(&xml);
     let files = definitions
@@ -199,7 +266,7 @@ async fn add(
         })
         .collect();
     api.backend.add_definitions(files).await?;
-    Ok((StatusCode::OK, Json(AddedView { objects })))
+    Ok(Json(AddedView { objects }))
 }
 
 fn xml_in_json(body: &Body) -> Result<Vec<u8>, Problem> {
