@@ -27,7 +27,7 @@ use self::reporting::Notification;
 use self::uplink::Admission;
 use crate::change::{Departure, Snapshot};
 use crate::command::{Command, Refused, RequestTicket, RequestView, Settings};
-use crate::config::ServerConfig;
+use crate::config::{DEPARTED_MAX, ServerConfig};
 use crate::effects::{Effects, Output, Transmit};
 use crate::event::LiveEvent;
 use crate::id::{RegistrationId, RequestId};
@@ -45,8 +45,12 @@ use crate::view::{
 /// the datagrams of the others.
 const CLIENTS_SCANNED_MAX: usize = 20_000;
 
-/// Clients that have gone are forgotten with this much leisure.
-const LEISURE: std::time::Duration = std::time::Duration::from_secs(60);
+/// Clients whose timers are seen to in one call. After a long stop of the process all lifetimes may
+/// have run out at once; they go into commits of this size, and datagrams are served between them.
+const DUE_PER_TURN: usize = 512;
+
+/// Clients that have gone are forgotten at this pace, some at a time.
+const LEISURE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// In a cursor: the list has come to those that have gone.
 const DEPARTED_CURSOR: u64 = 1 << 63;
@@ -156,11 +160,17 @@ impl Server {
     /// The time of the last [`Output::Timeout`] has come, or any other time.
     pub fn handle_timeout(&mut self, now: Now) {
         self.transport.handle_timeout(now);
-        while let Some(key) = self.timers.poll(now.instant) {
+        for _ in 0..DUE_PER_TURN {
+            let Some(key) = self.timers.poll(now.instant) else {
+                break;
+            };
             self.on_client_timer(now, key);
         }
         self.drop_late_admissions(now);
-        self.forget_departed(now);
+        if self.departed_timeout.is_some_and(|at| at <= now.instant) {
+            self.departed_timeout = None;
+            self.forget_departed(now);
+        }
         self.pump(now);
     }
 
@@ -478,8 +488,13 @@ impl Server {
                 }
             }
         }
-        let departed = self.departures.next(now.wall, self.config.departed_for);
-        self.departed_timeout = departed.map(|after| now.instant + after.max(LEISURE));
+        if self.departed_timeout.is_none() {
+            let after = match self.departures.len() {
+                0..=DEPARTED_MAX => self.departures.next(now.wall, self.config.departed_for),
+                _ => Some(LEISURE),
+            };
+            self.departed_timeout = after.map(|after| now.instant + after.max(LEISURE));
+        }
     }
 
     fn on_event(&mut self, now: Now, event: WireEvent) {

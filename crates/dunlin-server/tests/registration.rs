@@ -503,3 +503,25 @@ fn lists_come_in_pages_and_by_part_of_a_name() {
         6
     );
 }
+
+#[test]
+fn many_lifetimes_that_run_out_at_once_go_into_several_commits() {
+    let mut world = World::new();
+    for index in 0..1200u16 {
+        Device::new(&format!("lamp-{index}"), 4000 + index).register(&mut world, &["lt=60"]);
+    }
+    world.told();
+    // The process was stopped for an hour.
+    world.now = world.now.plus(std::time::Duration::from_secs(3600));
+    let mut turns = 0;
+    while world.server.stats().registered > 0 {
+        let before = world.server.stats().registered;
+        world.server.handle_timeout(world.now);
+        world.drain();
+        assert!(before - world.server.stats().registered <= 512);
+        turns += 1;
+    }
+    assert_eq!((turns, world.told().len()), (3, 1200));
+    world.pass_s(8 * 86_400);
+    assert!(world.durable.is_empty());
+}

@@ -6,6 +6,7 @@ use common::{Device, World, name, path};
 use dunlin_lwm2m::ContentFormat;
 use dunlin_server::{Answer, Command, Need, ServerConfig, VirtualShards};
 use dunlin_transport::coap::Code;
+use dunlin_transport::{Route, route};
 
 fn shard(index: usize) -> World {
     let owned = VirtualShards::share(index, 2);
@@ -93,4 +94,53 @@ fn a_client_that_is_here_already_is_not_claimed() {
     register(&mut one, &mut two, &mut device, "b=U");
     device.register(&mut one, &[]);
     assert!(one.needs.is_empty());
+}
+
+#[test]
+fn decisions_2_an_id_routes_its_update_to_its_virtual_shard() {
+    for index in 0..2 {
+        let (mut one, mut two) = (shard(index), shard(1 - index));
+        let mut device = Device::new("lamp", 4000);
+        register(&mut one, &mut two, &mut device, "b=U");
+        let id = one.durable.registrations[&name("lamp")].id;
+        let update = device.encode(Code::POST, &["rd", &device.location[1]]);
+        let virtual_shard = id.virtual_shard().0;
+        assert_eq!(route(&update), Route::VirtualShard(virtual_shard));
+    }
+}
+
+#[test]
+fn an_observation_whose_token_leads_to_another_shard_is_made_again() {
+    let (mut one, mut two) = (shard(0), shard(1));
+    let mut device = Device::new("lamp", 4000);
+    register(&mut one, &mut two, &mut device, "b=U");
+    one.ask(
+        "lamp",
+        Command::Observe {
+            path: path("/3/0/9"),
+            renew: true,
+        },
+    );
+    let asked = device.got(&mut one);
+    let text = Some(ContentFormat::TEXT);
+    device.respond_observed(&mut one, &asked, Code::CONTENT, Some(1), text, b"9");
+    one.restart();
+    assert!(
+        one.server
+            .observation(&name("lamp"), &path("/3/0/9"))
+            .unwrap()
+            .established
+    );
+    // More cores, and this shard is another one now.
+    one.config.coap.token_prefix = 7;
+    one.restart();
+    assert!(
+        !one.server
+            .observation(&name("lamp"), &path("/3/0/9"))
+            .unwrap()
+            .established
+    );
+    assert_eq!(device.update(&mut one, &[], "").code, Code::CHANGED);
+    let asked = device.got(&mut one);
+    assert_eq!((asked.observe(), asked.token.as_bytes()[0]), (Some(0), 7));
 }

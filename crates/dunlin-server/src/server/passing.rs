@@ -15,6 +15,9 @@ use crate::registration::{ClientKey, Ms, instant, ms};
 /// While the store fails, what is due is looked at again after this.
 const POSTPONED_MS: Ms = 10_000;
 
+/// Clients that are forgotten in one turn.
+const FORGOTTEN_PER_TURN: usize = 1_000;
+
 impl Server {
     /// Any authentic message of a peer: its Clients are awake (TS 8.3), and what waits for them
     /// can go, after the answer to that message.
@@ -137,7 +140,10 @@ impl Server {
         }
         let keep_ms = u64::try_from(self.config.departed_for.as_millis()).unwrap_or(u64::MAX);
         let before = WallTime(now.wall.0.saturating_sub(keep_ms));
-        while let Some(endpoint) = self.departures.surplus(before, DEPARTED_MAX) {
+        for _ in 0..FORGOTTEN_PER_TURN {
+            let Some(endpoint) = self.departures.surplus(before, DEPARTED_MAX) else {
+                return;
+            };
             for observed in self.departures.observations(endpoint.as_str()).to_vec() {
                 self.end_observation(now, observed, ObservationEnd::Forgotten);
             }

@@ -1,7 +1,7 @@
 //! From durable facts back to a living Server, and from one Server to another.
 
 use dunlin_lwm2m::EndpointName;
-use dunlin_transport::Now;
+use dunlin_transport::{Now, Token};
 
 use super::Server;
 use crate::change::{self, Change, Registration, Snapshot};
@@ -59,7 +59,11 @@ impl Server {
             if self.observed_at(key, path).is_some() {
                 return;
             }
-            let observed = self.observations.insert(Observation::restored(record, key));
+            let mut observation = Observation::restored(record, key);
+            if self.config.claims && !self.is_routed_here(observation.token) {
+                observation.established = None;
+            }
+            let observed = self.observations.insert(observation);
             self.book.client_mut(key).work().observations.push(observed);
             self.attach(now, observed);
         } else if self.departures.get(endpoint.as_str()).is_some() {
@@ -73,6 +77,12 @@ impl Server {
             // Its Client is known no more: nobody would ever end it.
             self.effects.change(Change::Unobserve { endpoint, path });
         }
+    }
+
+    /// Whether notifications under this token find their way here. They do not when the number of
+    /// shards has changed: then the observation is made again, under a token of ours.
+    fn is_routed_here(&self, token: Token) -> bool {
+        token.as_bytes().first() == Some(&self.config.coap.token_prefix)
     }
 
     fn restore_request(&mut self, now: Now, record: change::Request) {

@@ -328,6 +328,25 @@ impl Device {
         self.send(world, &message);
     }
 
+    /// A Confirmable request as bytes.
+    pub(crate) fn encode(&self, code: Code, segments: &[&str]) -> Vec<u8> {
+        let mut options = OptionList::new();
+        for segment in segments {
+            options.push(OptionNumber::URI_PATH, segment.as_bytes());
+        }
+        let message = Message {
+            message_type: MessageType::Confirmable,
+            code,
+            message_id: MessageId(1),
+            token: Token::EMPTY,
+            options: options.view(),
+            payload: b"",
+        };
+        let mut bytes = Vec::new();
+        datagram::encode(&message, &mut bytes);
+        bytes
+    }
+
     fn message_id(&mut self) -> MessageId {
         self.next_message_id = self.next_message_id.wrapping_add(1);
         MessageId(self.next_message_id)
