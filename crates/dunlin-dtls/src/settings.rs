@@ -36,6 +36,9 @@ pub struct Settings {
     pub need_timeout: Duration,
     /// Refuse peers without extended master secret (RFC 7627). Off: old devices lack it.
     pub require_extended_master_secret: bool,
+    /// With CBC, authenticate the ciphertext where the peer can (RFC 7366). Off only to test
+    /// what happens without.
+    pub encrypt_then_mac: bool,
     /// The largest plaintext we want in one record, told to peers that know RFC 8449.
     pub record_size_limit: Option<u16>,
     /// Handshakes under way at once; a ClientHello beyond is dropped.
@@ -133,6 +136,7 @@ impl Default for Settings {
             retransmit_count_max: 5,
             need_timeout: Duration::from_secs(10),
             require_extended_master_secret: false,
+            encrypt_then_mac: true,
             record_size_limit: None,
             handshakes_max: 10_000,
             sessions_max: 2_000_000,

@@ -297,7 +297,8 @@ impl Client12 {
             signature_algorithms: ecdhe.then_some(&scheme),
             client_certificate_type: ecdhe.then_some(&client_types),
             server_certificate_type: ecdhe.then_some(&server_types),
-            encrypt_then_mac: self.suites.iter().any(|suite| suite.is_cbc()),
+            encrypt_then_mac: context.settings.encrypt_then_mac
+                && self.suites.iter().any(|suite| suite.is_cbc()),
             extended_master_secret: true,
             session_ticket: Some(ticket),
             connection_id: own_cid,
@@ -413,7 +414,8 @@ impl Client12 {
         exchange.extended_master_secret = extensions.extended_master_secret;
         self.ticket_announced = extensions.session_ticket.is_some();
         let ecdhe = !suite.is_psk();
-        let unsolicited = (extensions.encrypt_then_mac && !suite.is_cbc())
+        let cbc = suite.is_cbc() && all.encrypt_then_mac;
+        let unsolicited = (extensions.encrypt_then_mac && !cbc)
             || (extensions.client_certificate_type.is_some() && !ecdhe)
             || (extensions.server_certificate_type.is_some() && !ecdhe)
             || (extensions.server_name.is_some() && self.settings.server_name.is_none())

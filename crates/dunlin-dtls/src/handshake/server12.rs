@@ -284,7 +284,7 @@ impl Server12 {
             exchange.server_name.as_deref(),
         )?;
         exchange.extended_master_secret = hello.extensions.extended_master_secret;
-        exchange.scheme = Some(scheme(choice.suite, &hello));
+        exchange.scheme = Some(scheme(choice.suite, &hello, context));
         exchange.await_from(exchange.next_message + 1, choice.suite.key_exchange());
         self.plan_issue(&hello, settings, &choice, context);
         self.push_server_hello(exchange, &hello, Some(&choice), context)?;
@@ -311,7 +311,7 @@ impl Server12 {
         let bytes = core::mem::take(&mut self.hello);
         let hello = ClientHello::decode(&bytes).map_err(|_| UNREADABLE)?;
         exchange.resume(kept);
-        exchange.scheme = Some(scheme(kept.suite, &hello));
+        exchange.scheme = Some(scheme(kept.suite, &hello, context));
         self.push_server_hello(exchange, &hello, None, context)?;
         exchange.derive_keys();
         exchange.push_finished();
@@ -618,10 +618,11 @@ fn choose_types<'a>(
     })
 }
 
-fn scheme(suite: CipherSuite, hello: &ClientHello<'_>) -> Scheme {
+fn scheme(suite: CipherSuite, hello: &ClientHello<'_>, context: &Context<'_>) -> Scheme {
+    let both = context.settings.encrypt_then_mac && hello.extensions.encrypt_then_mac;
     Scheme {
         suite,
-        encrypt_then_mac: suite.is_cbc() && hello.extensions.encrypt_then_mac,
+        encrypt_then_mac: suite.is_cbc() && both,
     }
 }
 
