@@ -10,6 +10,7 @@ use dunlin_lwm2m::EndpointName;
 use tokio::sync::broadcast;
 
 use crate::backend::{Reading, Request};
+use crate::knock::{Knock, Knocks};
 use crate::time::Timestamp;
 use crate::view::{ObjectsView, Security};
 
@@ -106,7 +107,7 @@ pub enum News {
         /// Why, for people.
         reason: String,
     },
-    /// Someone was refused: registration, bootstrap or handshake.
+    /// Someone was refused: registration, bootstrap or handshake. Live only, so that a flood fills no log.
     Refused {
         /// Where it came from, such as `192.0.2.7:41022`.
         address: String,
@@ -253,6 +254,7 @@ const FEED_EVENTS_MAX: usize = 8192;
 #[derive(Debug, Clone)]
 pub struct Feed {
     sender: broadcast::Sender<Arc<Event>>,
+    knocks: Knocks,
 }
 
 impl Default for Feed {
@@ -271,12 +273,14 @@ impl Feed {
     pub fn with_capacity(events_max: usize) -> Feed {
         Feed {
             sender: broadcast::Sender::new(events_max),
+            knocks: Knocks::default(),
         }
     }
 
     /// Tells an event to all who listen. Never waits: a consumer that is too far behind catches up from the log. Call it
     /// in the order of the positions, and only when the event is visible to a replay.
     pub fn publish(&self, event: Arc<Event>) {
+        self.knocks.note(&event);
         // An error says that nobody listens, which is no fault.
         let _ = self.sender.send(event);
     }
@@ -290,6 +294,7 @@ impl Feed {
     pub fn subscribe(&self) -> Live {
         Live {
             receiver: self.sender.subscribe(),
+            knocks: self.knocks.clone(),
         }
     }
 }
@@ -298,6 +303,7 @@ impl Feed {
 #[derive(Debug)]
 pub struct Live {
     receiver: broadcast::Receiver<Arc<Event>>,
+    knocks: Knocks,
 }
 
 /// What comes out of a [`Live`].
@@ -312,6 +318,11 @@ pub enum LiveItem {
 }
 
 impl Live {
+    /// Who was refused lately, the last one first.
+    pub fn knocks(&self) -> Vec<Knock> {
+        self.knocks.list()
+    }
+
     /// Waits for the next event. May be dropped while it waits without losing one.
     pub async fn next(&mut self) -> LiveItem {
         match self.receiver.recv().await {

@@ -10,6 +10,7 @@ pub mod fake;
 #[doc(hidden)]
 pub mod fuzz;
 mod guard;
+pub mod knock;
 mod route;
 mod serve;
 mod state;

@@ -5,6 +5,7 @@ mod common;
 use common::{OK, call, fake, get};
 use dunlin_api::backend::{Observation, Reading, RequestState};
 use dunlin_api::error::Problem;
+use dunlin_api::event::News;
 use dunlin_api::fake::{self, NOW};
 use dunlin_api::time::Timestamp;
 use dunlin_api::view::Presence;
@@ -145,7 +146,7 @@ async fn bad_questions_are_refused_with_the_reason() {
         ("/clients/lamp/03", 400, "path_invalid", None),
         ("/credentials", 501, "not_supported", None),
         ("/profiles/default", 501, "not_supported", None),
-        ("/knocks", 501, "not_supported", None),
+        ("/knocks?limit=1", 400, "query_invalid", Some("limit")),
     ] {
         let reply = get(&fake, path).await;
         assert_eq!(
@@ -302,5 +303,28 @@ async fn requests_are_listed_shown_and_cancelled() {
         .await
         .code(),
         "request_unknown"
+    );
+}
+
+#[tokio::test]
+async fn knocks_are_listed_with_what_would_let_them_in() {
+    let fake = fake();
+    assert_eq!(get(&fake, "/knocks").await.json(), json!({"knocks": []}));
+    let refused = News::Refused {
+        address: "192.0.2.7:41022".into(),
+        reason: "Clients without security are heard on this machine alone.".into(),
+        remedy: Some("dunlin serve --nosec any".into()),
+    };
+    fake.tell("pump", refused.clone());
+    fake.tell("pump", refused);
+    fake.tell("pump", News::Awake);
+    assert_eq!(
+        get(&fake, "/knocks").await.json(),
+        json!({"knocks": [{
+            "address": "192.0.2.7:41022", "endpoint": "pump", "count": 2,
+            "reason": "Clients without security are heard on this machine alone.",
+            "remedy": "dunlin serve --nosec any",
+            "first_at": "2026-11-24T15:00:00.000Z", "last_at": "2026-11-24T15:00:00.000Z",
+        }]})
     );
 }

@@ -424,6 +424,25 @@ fn events_are_followed_from_a_position() {
 }
 
 #[test]
+fn knocks_say_what_would_let_them_in() {
+    let server = Server::start();
+    let ran = server.run(&["knocks"]);
+    assert_eq!((ran.status, ran.out.as_str()), (0, ""));
+    assert_eq!(ran.err, "Nobody was refused since the Server started.\n");
+    let news = News::Refused {
+        address: "192.0.2.7:1".into(),
+        reason: "It has no security.".into(),
+        remedy: Some("Start with --nosec any.".into()),
+    };
+    server.fake.tell("pump", news);
+    assert_eq!(
+        server.run(&["knocks"]).out,
+        "LAST                  TIMES  FROM         ENDPOINT  WHY\n\
+         2026-11-24 15:00:00Z  1      192.0.2.7:1  pump      It has no security. Start with --nosec any.\n"
+    );
+}
+
+#[test]
 fn object_definitions_are_listed_shown_and_added() {
     let server = Server::start();
     let list = server.run(&["object", "list"]).out;

@@ -19,6 +19,7 @@ use crate::{guard, ui};
 mod clients;
 mod describe;
 mod events;
+mod knocks;
 mod objects;
 mod operations;
 mod requests;
@@ -35,6 +36,7 @@ fn table() -> OpenApiRouter<Api> {
         .merge(operations::routes())
         .merge(requests::routes())
         .merge(events::routes())
+        .merge(knocks::routes())
         .merge(objects::routes())
         .merge(tokens::routes())
         .merge(system::routes())

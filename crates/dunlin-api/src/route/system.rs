@@ -35,7 +35,6 @@ pub(super) fn absent() -> Router<Api> {
         "/api/v1/credentials/{ep}",
         "/api/v1/profiles",
         "/api/v1/profiles/{name}",
-        "/api/v1/knocks",
         "/api/v1/clients/{ep}/bootstrap",
     ] {
         router = router.route(path, any(not_supported));
@@ -47,7 +46,7 @@ async fn not_supported(auth: AuthContext) -> Problem {
     match auth.require(Role::Read) {
         Ok(()) => Problem::new(
             Code::NotSupported,
-            "Credentials, bootstrap profiles and refused Clients cannot be managed in this version.",
+            "Credentials and bootstrap profiles cannot be managed in this version.",
         ),
         Err(problem) => problem,
     }

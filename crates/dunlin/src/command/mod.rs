@@ -12,6 +12,7 @@ mod delete;
 mod discover;
 mod events;
 mod execute;
+mod knocks;
 mod list;
 mod object;
 mod observe;
@@ -52,6 +53,7 @@ commands! {
     Observe observe
     Events events
     Requests requests
+    Knocks knocks
     Object object
     Token token
     Decode decode
