@@ -182,7 +182,8 @@ pub(crate) struct LinkView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<String>,
     /// The notification attributes: `pmin`, `pmax`, `gt`, `lt`, `st`.
-    pub(crate) attributes: BTreeMap<String, f64>,
+    #[schema(value_type = BTreeMap<String, f64>)]
+    pub(crate) attributes: BTreeMap<String, Json>,
 }
 
 impl DiscoveredView {
@@ -205,7 +206,7 @@ impl DiscoveredView {
     }
 }
 
-fn attributes(attributes: &Attributes) -> BTreeMap<String, f64> {
+fn attributes(attributes: &Attributes) -> BTreeMap<String, Json> {
     let Attributes {
         pmin_s,
         pmax_s,
@@ -213,16 +214,15 @@ fn attributes(attributes: &Attributes) -> BTreeMap<String, f64> {
         lt,
         st,
     } = *attributes;
-    [
-        ("pmin", pmin_s.map(f64::from)),
-        ("pmax", pmax_s.map(f64::from)),
-        ("gt", gt),
-        ("lt", lt),
-        ("st", st),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_string(), value?)))
-    .collect()
+    let periods =
+        [("pmin", pmin_s), ("pmax", pmax_s)].map(|(name, value)| (name, value.map(Json::from)));
+    let thresholds =
+        [("gt", gt), ("lt", lt), ("st", st)].map(|(name, value)| (name, value.map(Json::from)));
+    periods
+        .into_iter()
+        .chain(thresholds)
+        .filter_map(|(name, value)| Some((name.to_string(), value?)))
+        .collect()
 }
 
 /// The answer to a Create.

@@ -799,7 +799,7 @@ async fn a_discover_answers_with_links_and_attributes() {
     assert_eq!(
         reply.json(),
         json!({"path": "/3/0", "links": [
-            {"path": "/3/0", "attributes": {"pmin": 10.0}},
+            {"path": "/3/0", "attributes": {"pmin": 10}},
             {"path": "/3/0/1", "name": "Model Number", "dim": 2, "attributes": {}},
         ]})
     );

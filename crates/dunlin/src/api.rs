@@ -160,11 +160,19 @@ impl Api {
             return anyhow!("{} (it answered with HTTP {status})", self.no_dunlin());
         }
         let mut line = word("detail").to_string();
-        // Where the member at fault is named, the sentence says what it should be; else the remedy helps.
-        match json["field"].as_str() {
-            Some(field) => line = format!("{field}: {line}"),
-            None => line = format!("{line} {}", word("remedy")),
+        // A Client says little: what its code means, and what helps, is the better part.
+        if json["coap"].is_string() {
+            line = format!("{}. {line}", word("title"));
         }
+        // Where the member at fault is named, the sentence says what it should be; else the remedy helps.
+        line = match (word("code"), json["field"].as_str()) {
+            ("token_missing", _) => {
+                "this server wants a token: set DUNLIN_TOKEN, or ask whoever has one to run 'dunlin token add NAME'"
+                    .into()
+            }
+            (_, Some(field)) => format!("{field}: {line}"),
+            (_, None) => format!("{line} {}", word("remedy")),
+        };
         if let (Some(row), Some(column)) = (json["line"].as_u64(), json["column"].as_u64()) {
             line = format!("line {row}, column {column}: {line}");
         }
