@@ -32,7 +32,7 @@ use crate::message::signature::Signature;
 use crate::message::{Fragment, certificate, certificate_request, encode_whole, kind};
 use crate::record::{self, Record, VERSION_1_2, content_type};
 use crate::settings::{CidOffer, ClientCredentials, ClientSettings, ServerSettings, Settings};
-use crate::{CertificateType, Dtls, Random, Role};
+use crate::{CertificateType, Dtls, Random, ResumptionState, Role};
 
 const NOW: Duration = Duration::from_secs(1);
 const IDENTITY: &[u8] = b"device";
@@ -119,6 +119,7 @@ fn is_legal(acts: &[Act], legal: &[Act]) -> bool {
 struct Subject {
     dtls: Dtls,
     connected: bool,
+    resumable: Option<ResumptionState>,
     heard: usize,
     datagrams: Vec<Vec<u8>>,
 }
@@ -139,6 +140,7 @@ impl Subject {
         Subject {
             dtls,
             connected: false,
+            resumable: None,
             heard: 0,
             datagrams: Vec::new(),
         }
@@ -161,6 +163,7 @@ impl Subject {
                     self.dtls.handle_answer(NOW, need.id, answer);
                 }
                 Output::Event(Event::Connected(_)) => self.connected = true,
+                Output::Event(Event::Resumable { state, .. }) => self.resumable = Some(state),
                 Output::Event(Event::Data { .. }) => {
                     assert!(self.connected, "data before the handshake is over");
                     self.heard += 1;
@@ -186,6 +189,9 @@ struct Puppet {
     peer_point: Vec<u8>,
     sequence: u64,
     announce_ticket: bool,
+    /// Of the session before, to be resumed.
+    session_id: Vec<u8>,
+    resuming: bool,
 }
 
 impl Puppet {
@@ -212,7 +218,24 @@ impl Puppet {
             peer_point: Vec::new(),
             sequence: 0,
             announce_ticket: false,
+            session_id: Vec::new(),
+            resuming: false,
         }
+    }
+
+    /// Begins a second handshake, with the secrets of the first.
+    fn begin_again(&mut self) {
+        let earlier = &self.exchange;
+        let mut exchange = Exchange::new(earlier.role, puppet_address(), 0, NOW);
+        exchange.identity = earlier.identity.clone();
+        exchange.scheme = earlier.scheme;
+        exchange.extended_master_secret = true;
+        exchange.master_secret = earlier.master_secret.clone();
+        exchange.client_random = [5; 32];
+        exchange.server_random = [6; 32];
+        self.exchange = exchange;
+        self.subject.connected = false;
+        self.resuming = true;
     }
 
     fn act(&mut self, act: Act) {
@@ -232,6 +255,9 @@ impl Puppet {
         self.exchange.hash_bytes(&whole);
         if kind == kind::CLIENT_KEY_EXCHANGE && self.exchange.role == Role::Client {
             self.derive();
+        }
+        if kind == kind::SERVER_HELLO && self.resuming && self.exchange.keys.is_none() {
+            self.exchange.derive_keys();
         }
         if protected {
             self.send_protected(content_type::HANDSHAKE, &whole);
@@ -286,7 +312,7 @@ impl Puppet {
         ServerHello {
             version: VERSION_1_2,
             random: self.exchange.server_random,
-            session_id: &[],
+            session_id: &self.session_id,
             suite: self.suite.code(),
             extensions,
         }
@@ -318,10 +344,12 @@ impl Puppet {
         self.subject.hear(&datagram);
     }
 
-    /// Without keys, under those of a premaster secret of zeros.
+    /// Without keys, under those of a premaster secret of zeros, or of the session before.
     fn send_protected(&mut self, content_type: u8, content: &[u8]) {
         if self.exchange.keys.is_none() {
-            self.exchange.derive_master_secret(&[0; 32]);
+            if !self.resuming {
+                self.exchange.derive_master_secret(&[0; 32]);
+            }
             self.exchange.derive_keys();
         }
         let mut datagram = Vec::new();
@@ -368,6 +396,10 @@ impl Puppet {
             kind::SERVER_HELLO => {
                 let hello = ServerHello::decode(body).unwrap();
                 self.exchange.server_random = hello.random;
+                self.session_id = hello.session_id.to_vec();
+                if self.resuming {
+                    self.exchange.derive_keys();
+                }
             }
             kind::SERVER_KEY_EXCHANGE if !self.suite.is_psk() => {
                 self.peer_point = ServerEcdhe::decode(body).unwrap().point.to_vec();
@@ -398,7 +430,7 @@ impl Puppet {
         ClientHello {
             version,
             random,
-            session_id: &[],
+            session_id: &self.session_id,
             cookie,
             suites: &suites,
             extensions,
@@ -423,7 +455,12 @@ impl Puppet {
         self.exchange.hash_bytes(&whole);
         self.exchange.next_message = 2;
         self.send_plain(content_type::HANDSHAKE, &whole);
-        assert_eq!(self.listen().last().unwrap().0, kind::SERVER_HELLO_DONE);
+        let last = if self.resuming {
+            kind::FINISHED
+        } else {
+            kind::SERVER_HELLO_DONE
+        };
+        assert_eq!(self.listen().last().unwrap().0, last);
     }
 
     // ---- as a server
@@ -444,6 +481,7 @@ impl Puppet {
         };
         let asked = ClientSettings {
             connection_id: CidOffer::Not,
+            resume: self.subject.resumable.take(),
             ..ClientSettings::new(credentials)
         };
         self.subject
@@ -594,6 +632,58 @@ fn a_client_connects_after_the_legal_end_and_no_other() {
                     "{suite}: {acts:?}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn a_server_resumes_after_the_legal_order_and_no_other() {
+    for suite in suites() {
+        let legal = [ChangeCipherSpec, Say(kind::FINISHED)];
+        for acts in variations(&legal) {
+            let mut puppet = Puppet::new(Role::Client, suite);
+            puppet.greet_server();
+            client_flight(suite).iter().for_each(|act| puppet.act(*act));
+            assert!(puppet.subject.connected);
+            puppet.listen();
+            puppet.begin_again();
+            puppet.greet_server();
+            acts.iter().for_each(|act| puppet.act(*act));
+            assert_eq!(
+                puppet.subject.connected,
+                is_legal(&acts, &legal),
+                "{suite}: {acts:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_resumes_after_the_legal_order_and_no_other() {
+    for suite in suites() {
+        let legal = [
+            Say(kind::SERVER_HELLO),
+            ChangeCipherSpec,
+            Say(kind::FINISHED),
+        ];
+        for acts in variations(&legal) {
+            let mut puppet = Puppet::new(Role::Server, suite);
+            puppet.session_id = vec![3; 32];
+            puppet.be_greeted();
+            server_flight(suite).iter().for_each(|act| puppet.act(*act));
+            puppet.listen();
+            [ChangeCipherSpec, Say(kind::FINISHED)]
+                .iter()
+                .for_each(|act| puppet.act(*act));
+            assert!(puppet.subject.connected);
+            puppet.begin_again();
+            puppet.be_greeted();
+            acts.iter().for_each(|act| puppet.act(*act));
+            assert_eq!(
+                puppet.subject.connected,
+                is_legal(&acts, &legal),
+                "{suite}: {acts:?}"
+            );
         }
     }
 }
