@@ -364,3 +364,17 @@ fn load_observations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), LoadE
         Ok(())
     })
 }
+
+/// Whether a row of the two tables of this module reads; says why not.
+pub(crate) fn validate(key: &[u8], value: &[u8]) -> Result<(), String> {
+    let read = match key.first().copied() {
+        Some(REGISTRATION) => decode::<Stamped<Registration>>(value).map(drop),
+        Some(RENEWAL) => decode::<Stamped<Renewal>>(value).map(drop),
+        Some(MOVE) => decode::<Stamped<Moved>>(value).map(drop),
+        Some(DEPARTED) => decode::<Stamped<Departed>>(value).map(drop),
+        Some(OBSERVATION) => decode::<Stamped<Observation>>(value).map(drop),
+        Some(NOTIFICATION) => decode::<Stamped<NotificationKey>>(value).map(drop),
+        _ => return Err("a row of no known kind".to_owned()),
+    };
+    read.map_err(|error| error.to_string())
+}

@@ -6,18 +6,23 @@
 use clap::Subcommand;
 
 mod attributes;
+mod backup;
+mod check;
 mod create;
 mod decode;
 mod delete;
 mod discover;
 mod events;
 mod execute;
+mod fleet;
 mod knocks;
 mod list;
 mod object;
 mod observe;
 mod read;
 mod requests;
+mod restore;
+mod serve;
 mod token;
 mod write;
 
@@ -42,6 +47,7 @@ macro_rules! commands {
 
 // In the order in which `dunlin --help` shows them.
 commands! {
+    Serve serve
     List list
     Read read
     Write write
@@ -56,5 +62,9 @@ commands! {
     Knocks knocks
     Object object
     Token token
+    Fleet fleet
     Decode decode
+    Check check
+    Backup backup
+    Restore restore
 }

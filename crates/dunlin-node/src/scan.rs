@@ -1,0 +1,28 @@
+//! Whether a row of the store is a record that this dunlin reads: for `dunlin check --data`.
+
+use dunlin_server::change::Request;
+use dunlin_store::Table;
+
+use crate::facts;
+use crate::record::decode;
+use crate::tokens::Kept;
+
+/// Says why a row does not read.
+///
+/// # Errors
+/// The reason, for people.
+pub fn validate(table: Table, key: &[u8], value: &[u8]) -> Result<(), String> {
+    let read = match table {
+        Table::Registrations | Table::Observations => return facts::validate(key, value),
+        Table::Requests => decode::<Request>(value).map(drop),
+        Table::Tokens => decode::<Kept>(value).map(drop),
+        Table::Objects => decode::<String>(value).map(drop),
+        // Nothing of these is written yet, or it is the store's own.
+        Table::LastValues
+        | Table::Credentials
+        | Table::Profiles
+        | Table::Bootstraps
+        | Table::Meta => Ok(()),
+    };
+    read.map_err(|error| error.to_string())
+}
