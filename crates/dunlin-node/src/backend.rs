@@ -526,9 +526,12 @@ impl Backend for NodeBackend {
     fn replay(&self, after: Position, limit: usize) -> Answer<'_, Replay> {
         let store = self.store.clone();
         Box::pin(async move {
-            let at = dunlin_store::Position {
-                commit: CommitNumber(after.commit),
-                index: after.index,
+            let at = match after {
+                Position::START => dunlin_store::Position::START,
+                Position { commit, index } => dunlin_store::Position {
+                    commit: CommitNumber(commit),
+                    index,
+                },
             };
             let page = tokio::task::spawn_blocking(move || store.read(at, limit)).await;
             let page = page

@@ -46,6 +46,15 @@ pub(crate) struct Answer {
 }
 
 impl Api {
+    /// The API at this address, without a token.
+    pub(crate) fn at(address: std::net::SocketAddr) -> Api {
+        Api {
+            api: format!("http://{address}"),
+            token: None,
+            json: true,
+        }
+    }
+
     /// Asks for `path`, such as `/clients?limit=5`.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Json> {
         Ok(self.ask(Method::GET, path, None)?.json)

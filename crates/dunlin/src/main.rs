@@ -5,6 +5,7 @@
 mod api;
 mod arguments;
 mod command;
+mod demo;
 mod sse;
 mod table;
 mod view;

@@ -11,6 +11,7 @@ mod check;
 mod create;
 mod decode;
 mod delete;
+mod demo;
 mod discover;
 mod events;
 mod execute;
@@ -48,6 +49,7 @@ macro_rules! commands {
 // In the order in which `dunlin --help` shows them.
 commands! {
     Serve serve
+    Demo demo
     List list
     Read read
     Write write
