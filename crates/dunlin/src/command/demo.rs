@@ -32,8 +32,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let folder = tempfile::Builder::new().prefix("dunlin-demo-").tempdir()?;
-        let mut config = Config::default();
-        config.data = folder.path().join("data");
+        let data = folder.path().join("data");
+        let mut config = Config { data, ..Config::default() };
         config.log.filter = "warn".to_owned();
         config.server.awake_window_s = AWAKE_WINDOW.as_secs();
         config.server.coap = vec![free_udp(5683)?];
