@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Both sides run in this process and only the time inside the server is counted, the cookie round
-//! included. Bytes per session are the growth of the resident set over many sessions.
+//! included, scaled by the share of a core that the process got meanwhile (so a busy machine does
+//! not spoil the figures much). Bytes per session are the growth of the resident set.
 
 use std::time::{Duration, Instant};
 
@@ -178,16 +179,46 @@ fn address(number: u32) -> Address {
     Address::other(host, 5684)
 }
 
+/// How much of the time since was spent on a processor.
+struct Share {
+    begun: Instant,
+    cpu: Duration,
+}
+
+impl Share {
+    fn begin() -> Share {
+        Share {
+            begun: Instant::now(),
+            cpu: processor_time(),
+        }
+    }
+
+    fn of(&self, span: Duration) -> Duration {
+        let used = processor_time().saturating_sub(self.cpu).as_secs_f64();
+        span.mul_f64((used / self.begun.elapsed().as_secs_f64()).clamp(0.01, 1.0))
+    }
+}
+
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let nanoseconds = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
+}
+
 fn handshakes(name: &str, suite: CipherSuite, types: &[CertificateType], count: u32) {
     let mut bench = Bench::new(suite, types);
     for number in 0..100 {
         bench.connect(number);
     }
     bench.inside = Duration::ZERO;
+    let share = Share::begin();
     for number in 0..count {
         bench.connect(1000 + number);
     }
-    let each = bench.inside / count;
+    let each = share.of(bench.inside) / count;
     println!(
         "  {name:<20} {:>8.0}/s  {each:>8.2?} each",
         1.0 / each.as_secs_f64()
@@ -199,6 +230,7 @@ fn records(suite: CipherSuite, count: u32) {
     let (mut client, theirs, ours) = bench.connect(1);
     let now = Duration::from_secs(1);
     let (mut open, mut seal) = (Duration::ZERO, Duration::ZERO);
+    let share = Share::begin();
     for _ in 0..count {
         client.send(now, theirs, &RECORD, 0).expect("a session");
         let mut sent = None;
@@ -219,7 +251,7 @@ fn records(suite: CipherSuite, count: u32) {
         while !matches!(bench.server.poll_output(), Output::Timeout(_)) {}
         seal += begun.elapsed();
     }
-    let per_second = |span: Duration| f64::from(count) / span.as_secs_f64() / 1e6;
+    let per_second = |span: Duration| f64::from(count) / share.of(span).as_secs_f64() / 1e6;
     println!(
         "  {suite:<42} opened {:.2} M/s, sealed {:.2} M/s",
         per_second(open),

@@ -11,6 +11,43 @@
 //! 5. `handshake/`: `server12` and `client12` begin with their flow; `mod` with what they share.
 //! 6. `sessions`, `cookie`, `limit`: finding the owner of a datagram, and who may become one.
 //! 7. `dtls`: the machine, which holds the order of all this.
+//!
+//! Two machines that talk, without a network between them:
+//!
+//! ```
+//! use dunlin_dtls::*;
+//! use std::time::Duration;
+//!
+//! let now = Duration::from_secs(1);
+//! let (here, there) = (Address::other([1; 16], 5684), Address::other([2; 16], 49152));
+//! let settings = Settings { server: Some(ServerSettings::default()), ..Settings::default() };
+//! let mut server = Dtls::new(settings, [1; 32]);
+//! let mut client = Dtls::new(Settings::default(), [2; 32]);
+//!
+//! client.connect(now, here, ClientSettings::psk(b"urn:dev:1", b"a shared secret")).unwrap();
+//! let mut heard = Vec::new();
+//! while heard.is_empty() {
+//!     // Whatever the client wants: its datagrams go straight to the server.
+//!     match client.poll_output() {
+//!         Output::Transmit(transmit) => server.handle_receive(now, there, &transmit.bytes),
+//!         Output::Event(Event::Connected(connected)) => {
+//!             client.send(now, connected.session, b"hello", 0).unwrap();
+//!         }
+//!         _ => {}
+//!     }
+//!     // And the server, which asks for the key of whoever calls.
+//!     match server.poll_output() {
+//!         Output::Transmit(transmit) => client.handle_receive(now, here, &transmit.bytes),
+//!         Output::Need(need) => {
+//!             let key = Secret::from(&b"a shared secret"[..]);
+//!             server.handle_answer(now, need.id, Answer::Psk(Some(key)));
+//!         }
+//!         Output::Event(Event::Data { plaintext, .. }) => heard = plaintext,
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(heard, b"hello");
+//! ```
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 
