@@ -147,6 +147,8 @@ impl Client {
         for registration in self.registrations.values_mut() {
             match &mut registration.phase {
                 Phase::Leaving { again, .. } => *again = None,
+                // The Server may know us already: once it has answered, we leave.
+                Phase::Registering { .. } => {}
                 phase => *phase = Phase::Stopped,
             }
         }

@@ -268,6 +268,9 @@ impl Client {
             _ => return self.fail_for(server, refusal(answer), asked_pause(answer)),
         };
         self.tell(event);
+        if self.stopping && self.registrations[&server].is_open() {
+            self.leave(server, None);
+        }
     }
 
     /// A Server that is overloaded keeps us and is told later. Whatever else it has against the
@@ -312,6 +315,10 @@ impl Client {
         let Some(registration) = self.registrations.get_mut(&server) else {
             return;
         };
+        if self.stopping {
+            registration.phase = Phase::Stopped;
+            return;
+        }
         let pause = registration.failed(self.now.instant, jitter, asked_for);
         self.tell(Event::RegistrationFailed {
             server,

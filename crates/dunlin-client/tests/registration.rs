@@ -245,6 +245,38 @@ fn ts_5_3_3_it_deregisters_when_it_stops_and_is_idle_after() {
 }
 
 #[test]
+fn a_client_that_stops_while_it_registers_leaves_once_it_is_known() {
+    let mut world = World::new(1, Binding::U);
+    world.servers[0].silent = true;
+    world.start();
+    world.client.stop(world.now);
+    world.settle();
+    assert!(!world.client.is_idle());
+    world.servers[0].silent = false;
+    let open = world.servers[0].open.pop_front().expect("Register waits");
+    let created = UplinkAnswer::Created(vec!["rd".into(), "x".into()]);
+    let now = world.now;
+    world.servers[0]
+        .transport
+        .answer_uplink(now, open, &created, 0)
+        .unwrap();
+    world.settle();
+    assert_eq!(world.servers[0].kinds(), "RD");
+    assert!(world.client.is_idle());
+}
+
+#[test]
+fn a_client_that_stops_while_nobody_answers_its_register_is_idle_in_the_end() {
+    let mut world = World::new(1, Binding::U);
+    world.cut = true;
+    world.start();
+    world.client.stop(world.now);
+    world.settle();
+    world.pass_s(93);
+    assert!(world.client.is_idle());
+}
+
+#[test]
 fn stopping_needs_no_answer_of_a_server_that_is_gone() {
     let mut world = World::registered();
     world.cut = true;

@@ -1,3 +1,4 @@
 //! The seeded universe, and the fleet.
 
+pub mod demo;
 pub mod fleet;

@@ -123,7 +123,7 @@ pub fn behaviour_of(object: ObjectId) -> Box<dyn Behaviour> {
         ObjectId::SECURITY => Box::new(Security),
         ObjectId::SERVER => Box::new(Server),
         ObjectId::DEVICE => Box::new(Device::default()),
-        ObjectId(3300..=3303) => Box::new(Sensor),
+        ObjectId(3300..=3304 | 3315..=3325) => Box::new(Sensor),
         _ => Box::new(Plain),
     }
 }

@@ -1,4 +1,4 @@
-//! The sensors of the IPSO family (3300 Generic, 3301 Illuminance, 3303 Temperature …): a value
+//! The sensors of the IPSO family (3300 Generic, 3303 Temperature, 3304 Humidity, 3315 Barometer …): a value
 //! with the smallest and the greatest ever measured.
 
 use dunlin_lwm2m::definition::ResourceDefinition;

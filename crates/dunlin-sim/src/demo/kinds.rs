@@ -1,0 +1,292 @@
+//! The kinds of Clients in the demo: one line in the table each, and what makes their values move.
+
+use std::f64::consts::TAU;
+use std::time::Duration;
+
+use dunlin_client::{Client, Factory, FactoryError, Now};
+use dunlin_lwm2m::operation::Binding;
+use dunlin_lwm2m::{Instance, ObjectId, ObjectInstanceId, Resource, ResourceInstanceId, Value};
+
+use super::coffee;
+
+/// How long the demo's Clients in queue mode listen after they have spoken. Far shorter than the 93
+/// seconds of the standard, so that one can watch them sleep; the demo's Server is to know it.
+pub const QUEUE_AWAKE_WINDOW: Duration = Duration::from_secs(8);
+
+/// The meter wakes this often.
+const METER_PERIOD_S: u64 = 30;
+
+const TEMPERATURE: ObjectId = ObjectId(3303);
+const HUMIDITY: ObjectId = ObjectId(3304);
+const GENERIC: ObjectId = ObjectId(3300);
+const LIGHT: ObjectId = ObjectId(3311);
+const SWITCH: ObjectId = ObjectId(3342);
+
+/// One kind of device.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) lifetime_s: u32,
+    pub(super) binding: Binding,
+    /// How much of its datagrams is lost, each way.
+    pub(super) loss_percent: u32,
+    /// How often it reboots by itself.
+    pub(super) reboots_every: Option<Duration>,
+    pub(super) build: fn(&mut Factory, &str) -> Result<(), FactoryError>,
+    /// Called once a second with the seconds of its life.
+    pub(super) tick: fn(&mut Client, Now, u64),
+}
+
+/// The demo's Clients, in the order in which they come.
+pub(super) static KINDS: [Kind; 5] = [
+    Kind {
+        name: "weather-station",
+        lifetime_s: 300,
+        binding: Binding::U,
+        loss_percent: 0,
+        reboots_every: None,
+        build: build_weather_station,
+        tick: tick_weather_station,
+    },
+    Kind {
+        name: "water-meter",
+        lifetime_s: 120,
+        binding: Binding::UQ,
+        loss_percent: 0,
+        reboots_every: None,
+        build: build_meter,
+        tick: tick_meter,
+    },
+    Kind {
+        name: "coffee-machine",
+        lifetime_s: 300,
+        binding: Binding::U,
+        loss_percent: 0,
+        reboots_every: None,
+        build: build_coffee_machine,
+        tick: coffee::tick,
+    },
+    Kind {
+        name: "far-greenhouse",
+        lifetime_s: 120,
+        binding: Binding::U,
+        loss_percent: 20,
+        reboots_every: None,
+        build: build_greenhouse,
+        tick: tick_greenhouse,
+    },
+    Kind {
+        name: "restless-switch",
+        lifetime_s: 60,
+        binding: Binding::U,
+        loss_percent: 0,
+        reboots_every: Some(Duration::from_secs(45)),
+        build: build_switch,
+        tick: tick_switch,
+    },
+];
+
+fn text(value: &str) -> Value {
+    Value::String(value.into())
+}
+
+/// The Device Object: what is written on the thing.
+fn device(
+    factory: &mut Factory,
+    serial: &str,
+    model: &str,
+    kind: &str,
+    more: &[(u16, i64)],
+) -> Result<(), FactoryError> {
+    let mut device = Instance::new(0)
+        .with(Resource::single(0, text("dunlin")))
+        .with(Resource::single(1, text(model)))
+        .with(Resource::single(2, text(serial)))
+        .with(Resource::single(3, text(env!("CARGO_PKG_VERSION"))))
+        .with(Resource::single(14, text("+00:00")))
+        .with(Resource::single(15, text("Etc/UTC")))
+        .with(Resource::single(17, text(kind)));
+    for (id, number) in more {
+        device.insert(Resource::single(*id, Value::Integer(*number)));
+    }
+    factory.add_instance(ObjectId::DEVICE, device)
+}
+
+/// A Device Object of a thing that runs on a battery.
+fn device_on_battery(
+    factory: &mut Factory,
+    serial: &str,
+    model: &str,
+    kind: &str,
+) -> Result<(), FactoryError> {
+    device(factory, serial, model, kind, &[(9, 100), (20, 0)])?;
+    let one = |value| [(ResourceInstanceId(0), Value::Integer(value))];
+    let power = Instance::new(0)
+        .with(Resource::multiple(6, one(1)))
+        .with(Resource::multiple(7, one(3_600)));
+    factory.add_instance(ObjectId::DEVICE, power)
+}
+
+fn sensor(
+    factory: &mut Factory,
+    object: ObjectId,
+    instance: u16,
+    value: f64,
+    unit: &str,
+    purpose: Option<&str>,
+) -> Result<(), FactoryError> {
+    let mut sensor = Instance::new(instance)
+        .with(Resource::single(5700, Value::Float(value)))
+        .with(Resource::single(5701, text(unit)));
+    if let Some(purpose) = purpose {
+        sensor.insert(Resource::single(5750, text(purpose)));
+    }
+    factory.add_instance(object, sensor)
+}
+
+/// Sets a value; the table and the factory agree on what there is.
+pub(super) fn set(client: &mut Client, now: Now, path: &str, value: Value) {
+    let path = path.parse().expect("paths in this file are paths");
+    let done = client.set(now, path, value);
+    done.expect("the factory has made what this sets");
+}
+
+fn set_float(client: &mut Client, now: Now, path: &str, value: f64) {
+    set(client, now, path, Value::Float(value));
+}
+
+/// To one decimal: what such sensors resolve.
+fn tenth(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// From -1 to 1 and back in `period_s`.
+fn wave(seconds: u64, period_s: f64) -> f64 {
+    (seconds as f64 / period_s * TAU).sin()
+}
+
+/// From -1 to 1 without a pattern to the eye.
+fn noise(seconds: u64) -> f64 {
+    let mixed = seconds.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed >> 40) as f64 / f64::from(1 << 23) - 1.0
+}
+
+fn drain_battery(client: &mut Client, now: Now, seconds: u64, seconds_per_percent: u64) {
+    let used = (seconds / seconds_per_percent).min(95);
+    let left = i64::try_from(100 - used).expect("a percentage");
+    set(client, now, "/3/0/9", Value::Integer(left));
+}
+
+fn build_weather_station(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
+    device(
+        factory,
+        serial,
+        "WS-1",
+        "weather station",
+        &[(10, 180), (21, 512)],
+    )?;
+    sensor(factory, TEMPERATURE, 0, 12.0, "Cel", None)?;
+    sensor(factory, HUMIDITY, 0, 60.0, "%RH", None)?;
+    sensor(factory, GENERIC, 0, 1_013.0, "hPa", Some("Barometer"))
+}
+
+fn tick_weather_station(client: &mut Client, now: Now, seconds: u64) {
+    let temperature = 12.0 + 6.0 * wave(seconds, 240.0) + 0.3 * noise(seconds);
+    let humidity = 60.0 - 15.0 * wave(seconds, 240.0) + noise(seconds + 7);
+    let pressure = 1_013.0 + 4.0 * wave(seconds, 600.0) + 0.2 * noise(seconds + 13);
+    set_float(client, now, "/3303/0/5700", tenth(temperature));
+    set_float(client, now, "/3304/0/5700", tenth(humidity));
+    set_float(client, now, "/3300/0/5700", tenth(pressure));
+}
+
+fn build_meter(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
+    device_on_battery(factory, serial, "WM-1", "water meter")?;
+    sensor(factory, GENERIC, 0, 1_204.0, "m3", Some("Water meter"))?;
+    sensor(factory, TEMPERATURE, 0, 9.0, "Cel", None)
+}
+
+/// It measures when it wakes, and wakes with an Update whether or not anybody observes.
+fn tick_meter(client: &mut Client, now: Now, seconds: u64) {
+    if !seconds.is_multiple_of(METER_PERIOD_S) {
+        return;
+    }
+    let volume = 1_204.0 + seconds as f64 / 500.0;
+    set_float(
+        client,
+        now,
+        "/3300/0/5700",
+        (volume * 1_000.0).round() / 1_000.0,
+    );
+    set_float(client, now, "/3303/0/5700", tenth(9.0 + noise(seconds)));
+    drain_battery(client, now, seconds, 120);
+    client.update(now);
+}
+
+fn build_coffee_machine(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
+    device(
+        factory,
+        serial,
+        "CM-1",
+        "coffee machine",
+        &[(10, 64), (21, 256)],
+    )?;
+    coffee::build(factory)
+}
+
+fn build_greenhouse(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
+    device(
+        factory,
+        serial,
+        "GH-1",
+        "greenhouse",
+        &[(10, 90), (21, 256)],
+    )?;
+    sensor(factory, TEMPERATURE, 0, 24.0, "Cel", None)?;
+    sensor(factory, HUMIDITY, 0, 80.0, "%RH", None)?;
+    let light = Instance::new(0)
+        .with(Resource::single(5850, Value::Boolean(true)))
+        .with(Resource::single(5851, Value::Integer(70)))
+        .with(Resource::single(5805, Value::Float(0.0)))
+        .with(Resource::single(5701, text("Wh")));
+    factory.add_instance(LIGHT, light)
+}
+
+/// Its lamp warms it: switching it off from afar is seen in the temperature.
+fn tick_greenhouse(client: &mut Client, now: Now, seconds: u64) {
+    let lamp = ObjectInstanceId(0);
+    let on = client.tree().value(LIGHT, lamp, 5850) == Some(&Value::Boolean(true));
+    let dimmer = client.tree().value(LIGHT, lamp, 5851);
+    let dimmer = dimmer.and_then(Value::as_number).unwrap_or(100.0);
+    let power = if on { dimmer / 100.0 } else { 0.0 };
+    let temperature = client.tree().value(TEMPERATURE, lamp, 5700);
+    let temperature = temperature.and_then(Value::as_number).unwrap_or(24.0);
+    let goal = 18.0 + 10.0 * power;
+    let next = temperature + (goal - temperature) * 0.02 + 0.1 * noise(seconds);
+    set_float(client, now, "/3303/0/5700", (next * 100.0).round() / 100.0);
+    set_float(client, now, "/3304/0/5700", tenth(95.0 - next / 2.0));
+    let used = client.tree().value(LIGHT, lamp, 5805);
+    let used = used.and_then(Value::as_number).unwrap_or(0.0);
+    set_float(client, now, "/3311/0/5805", tenth(used + 2.0 * power));
+}
+
+fn build_switch(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
+    device_on_battery(factory, serial, "SW-1", "switch")?;
+    let switch = Instance::new(0)
+        .with(Resource::single(5500, Value::Boolean(false)))
+        .with(Resource::single(5501, Value::Integer(0)));
+    factory.add_instance(SWITCH, switch)
+}
+
+/// Somebody plays with it.
+fn tick_switch(client: &mut Client, now: Now, seconds: u64) {
+    drain_battery(client, now, seconds, 60);
+    if noise(seconds) < 0.4 {
+        return;
+    }
+    let one = ObjectInstanceId(0);
+    let on = client.tree().value(SWITCH, one, 5500) == Some(&Value::Boolean(true));
+    let count = client.tree().value(SWITCH, one, 5501);
+    let count = count.and_then(Value::as_integer).unwrap_or(0);
+    set(client, now, "/3342/0/5500", Value::Boolean(!on));
+    set(client, now, "/3342/0/5501", Value::Integer(count + 1));
+}
