@@ -16,7 +16,7 @@ const KIND_IPV6: u8 = 6;
 /// Where a peer is, as an opaque key. Two addresses are the same path exactly if all bytes agree.
 ///
 /// The first 16 bytes name the host; handshakes are rate-limited by them (all ports of one host
-/// share a budget).
+/// share a budget, and with IPv6 all hosts of one /64).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address([u8; ADDRESS_LENGTH]);
 
@@ -49,8 +49,17 @@ impl Address {
         Some(SocketAddr::new(ip, port))
     }
 
-    /// The host part, without the port.
-    pub(crate) fn host(self) -> [u8; 16] {
+    /// Who shares a budget of handshakes: all ports of a host, and with IPv6 all hosts of a /64,
+    /// as whoever has one has all of them.
+    pub(crate) fn neighbourhood(self) -> [u8; 16] {
+        let mut shared = self.host();
+        if self.0[18] == KIND_IPV6 {
+            shared[8..].fill(0);
+        }
+        shared
+    }
+
+    fn host(self) -> [u8; 16] {
         let mut host = [0; 16];
         host.copy_from_slice(&self.0[..16]);
         host
@@ -107,6 +116,22 @@ mod tests {
         let four: SocketAddr = "192.0.2.1:5684".parse().unwrap();
         let six: SocketAddr = "[::ffff:192.0.2.1]:5684".parse().unwrap();
         assert_ne!(Address::from(four), Address::from(six));
+    }
+
+    #[test]
+    fn all_of_an_ipv6_subnet_share_a_budget_and_no_two_ipv4_hosts_do() {
+        let neighbourhood =
+            |text: &str| Address::from(text.parse::<SocketAddr>().unwrap()).neighbourhood();
+        assert_eq!(
+            neighbourhood("[2001:db8::1]:1"),
+            neighbourhood("[2001:db8::ffff:2]:2")
+        );
+        assert_ne!(
+            neighbourhood("[2001:db8::1]:1"),
+            neighbourhood("[2001:db8:0:1::1]:1")
+        );
+        assert_eq!(neighbourhood("192.0.2.1:1"), neighbourhood("192.0.2.1:2"));
+        assert_ne!(neighbourhood("192.0.2.1:1"), neighbourhood("192.0.2.2:1"));
     }
 
     #[test]

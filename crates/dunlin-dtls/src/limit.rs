@@ -58,7 +58,7 @@ impl HostLimit {
 
     /// Takes one handshake from the host's budget; false if there is none left.
     pub(crate) fn allow(&mut self, now: Instant, from: Address) -> bool {
-        let at = self.hash.hash_one(from.host()) as usize % BUCKETS;
+        let at = self.hash.hash_one(from.neighbourhood()) as usize % BUCKETS;
         let bucket = &mut self.buckets[at];
         let now_ms = now.as_millis() as u64;
         // A thousandth of a handshake per millisecond is one per second.
