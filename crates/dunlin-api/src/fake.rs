@@ -39,6 +39,8 @@ pub struct State {
     pub observations: BTreeMap<String, Vec<Observation>>,
     /// Requests by id.
     pub requests: BTreeMap<String, Request>,
+    /// How often one request was asked for.
+    pub requests_shown: usize,
     /// The committed events.
     pub log: Vec<Arc<Event>>,
     /// Events up to this position are not kept any more.
@@ -384,7 +386,9 @@ impl Backend for Fake {
     }
 
     fn request<'a>(&'a self, id: &'a RequestId) -> Answer<'a, Request> {
-        let found = self.state().requests.get(&id.0).cloned();
+        let mut state = self.state();
+        state.requests_shown += 1;
+        let found = state.requests.get(&id.0).cloned();
         ready(found.ok_or_else(|| unknown_request(id)))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dunlin_api::Settings;
 use dunlin_api::auth::{self, Role};
-use dunlin_api::backend::{self, CancelBy, Reading};
+use dunlin_api::backend::{self, CancelBy, Reading, RequestState};
 use dunlin_api::event::News;
 use dunlin_api::fake::{self, Fake, NOW};
 use dunlin_api::view::Presence;
@@ -201,6 +201,34 @@ fn a_sleeping_client_leaves_a_request() {
     let ran = server.run(&["requests", "cancel", "r1"]);
     assert_eq!(ran.status, 1);
     assert!(ran.err.ends_with("[request_ended]\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_request_is_waited_for() {
+    let server = Server::start();
+    server.run(&["read", "meter", "/3/0/9"]);
+    let waiting = {
+        let url = server.url.clone();
+        std::thread::spawn(move || run(&url, &["requests", "show", "r1", "--wait"], ""))
+    };
+    // It looks at the request once it listens; then it waits for the end.
+    while server.fake.state().requests_shown == 0 {
+        std::thread::yield_now();
+    }
+    let ended = {
+        let mut state = server.fake.state();
+        let request = state.requests.get_mut("r1").unwrap();
+        request.state = RequestState::Completed;
+        request.ended_at = Some(NOW);
+        request.clone()
+    };
+    let mut other = ended.clone();
+    other.id = backend::RequestId("r0".into());
+    server.fake.commit("meter", News::Completed(other));
+    server.fake.commit("meter", News::Completed(ended));
+    let ran = waiting.join().unwrap();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.out.contains("completed"), "{}", ran.out);
 }
 
 #[test]

@@ -33,7 +33,10 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let folder = tempfile::Builder::new().prefix("dunlin-demo-").tempdir()?;
         let data = folder.path().join("data");
-        let mut config = Config { data, ..Config::default() };
+        let mut config = Config {
+            data,
+            ..Config::default()
+        };
         config.log.filter = "warn".to_owned();
         config.server.awake_window_s = AWAKE_WINDOW.as_secs();
         config.server.coap = vec![free_udp(5683)?];

@@ -18,7 +18,7 @@ const YARDSTICK_S: f64 = 5.0;
   dunlin fleet --server coap://127.0.0.1:5683 --clients 50000 --rate 5000 --scenario meters.toml
   dunlin fleet --yardstick                            what this machine can do in bare UDP")]
 pub(crate) struct Args {
-    /// The server: coap://host[:port]
+    /// The server: coap://HOST or coap://HOST:PORT
     #[arg(long, value_name = "URI", required_unless_present = "yardstick")]
     server: Option<String>,
     /// How many clients

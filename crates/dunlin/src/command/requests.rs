@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use ureq::http::Method;
 
 use crate::api::Api;
+use crate::sse::Follower;
 use crate::table::Table;
 use crate::view;
 
@@ -28,10 +29,13 @@ enum Action {
         api: Api,
     },
     /// Show a request and how it ended
-    #[command(after_help = "Example:\n  dunlin requests show ID")]
+    #[command(after_help = "Example:\n  dunlin requests show ID\n  dunlin requests show ID --wait")]
     Show {
         /// The request
         id: String,
+        /// Wait until it has ended
+        #[arg(long)]
+        wait: bool,
         #[command(flatten)]
         api: Api,
     },
@@ -65,8 +69,21 @@ impl Args {
                         .unwrap_or_default(),
                 )
             }
-            Action::Show { id, api } => {
-                show(&api, &api.get(&format!("/requests/{}", segment(&id)))?)
+            Action::Show { id, wait, api } => {
+                let path = format!("/requests/{}", segment(&id));
+                // Listen before looking, or the end could come in between.
+                let mut follower = match wait {
+                    true => Some(Follower::open(&api, "?types=completed", None)?),
+                    false => None,
+                };
+                let mut request = api.get(&path)?;
+                while let (Some(follower), true) = (&mut follower, request["ended_at"].is_null()) {
+                    let event = follower.next()?;
+                    if event.data["request"]["id"] == request["id"] {
+                        request = api.get(&path)?;
+                    }
+                }
+                show(&api, &request)
             }
             Action::Cancel { id, api } => {
                 let answer =

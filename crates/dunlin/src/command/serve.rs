@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Data folder [default: dunlin-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where clients without security are heard; may be given more than once [default: 0.0.0.0:5683 and [::]:5683]
+    /// Where clients without security are heard; may be given more than once [default: port 5683 of all addresses]
     #[arg(long, value_name = "ADDR")]
     coap: Vec<SocketAddr>,
     /// Where REST, UI and metrics answer [default: 127.0.0.1:8080]
