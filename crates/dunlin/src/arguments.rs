@@ -8,6 +8,7 @@ use dunlin_lwm2m::{Level, Path, ValueType};
 use serde_json::{Map, Value as Json, json};
 
 use crate::api::{Answer, Api};
+use crate::table::say;
 
 /// The Client and the path that a command speaks of.
 #[derive(Debug, Clone, Args)]
@@ -96,7 +97,7 @@ pub(crate) fn encode(text: &str) -> String {
 /// Prints what came of an operation without values: done, or the request that waits. True if it is done.
 pub(crate) fn print_done(api: &Api, endpoint: &str, answer: &Answer) -> anyhow::Result<bool> {
     if api.json {
-        println!("{}", answer.json);
+        say!("{}", answer.json);
         return Ok(answer.status != 202);
     }
     if answer.status != 202 {
@@ -104,7 +105,7 @@ pub(crate) fn print_done(api: &Api, endpoint: &str, answer: &Answer) -> anyhow::
     }
     let request = &answer.json["request"];
     let id = request["id"].as_str().unwrap_or("?");
-    println!(
+    say!(
         "Request {id} for {} is {} and waits until {}. 'dunlin requests show {id}' tells how it goes.",
         crate::table::plain(endpoint),
         request["state"].as_str().unwrap_or("?"),

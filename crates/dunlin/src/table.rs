@@ -43,6 +43,17 @@ impl Table {
     }
 }
 
+/// Prints a line on standard output, or returns the error: `println!` would panic when whoever reads has gone
+/// (`dunlin events | head`).
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, $($text)*).and_then(|()| out.flush())?
+    }};
+}
+pub(crate) use say;
+
 /// A text without control characters: what a device calls itself must not steer the terminal of an operator.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::table::{Table, plain};
+use crate::table::{Table, plain, say};
 
 /// Characters of bytes in base64 that are shown; the rest is a count.
 const OPAQUE_CHARS_MAX: usize = 48;
@@ -108,7 +108,7 @@ pub(crate) fn print_reading(reading: &Json) -> anyhow::Result<()> {
     }
     table.print()?;
     if let Some(age_s) = reading["age_s"].as_f64() {
-        println!("These values are {age_s:.0} s old.");
+        say!("These values are {age_s:.0} s old.");
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ pub(crate) fn print_reading(reading: &Json) -> anyhow::Result<()> {
 /// Prints each value of a reading on a line of its own, with the time.
 pub(crate) fn print_values(reading: &Json) -> anyhow::Result<()> {
     for line in lines(reading) {
-        println!(
+        say!(
             "{}",
             plain(&format!("{}  {}", time(&reading["at"]), sentence(&line)))
         );

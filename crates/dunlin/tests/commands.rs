@@ -471,6 +471,26 @@ fn knocks_say_what_would_let_them_in() {
 }
 
 #[test]
+fn a_reader_that_goes_is_no_failure() {
+    let server = Server::start();
+    for number in 0..500 {
+        server.fake.commit("lamp", battery(number));
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+        .args(["events", "--after", "start"])
+        .env("DUNLIN_API", &server.url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    // More events than the pipe and the stream hold, so that it writes into the closed pipe.
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
 fn object_definitions_are_listed_shown_and_added() {
     let server = Server::start();
     let list = server.run(&["object", "list"]).out;

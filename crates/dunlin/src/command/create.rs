@@ -7,6 +7,7 @@ use ureq::http::Method;
 
 use crate::api::Api;
 use crate::arguments::{Target, Waiting, definition, parse_resources, print_done};
+use crate::table::say;
 
 /// Create an Object Instance at a Client
 #[derive(ClapArgs)]
@@ -47,7 +48,7 @@ impl Args {
         )?;
         let done = print_done(&self.api, &target.endpoint, &answer)?;
         if done && !self.api.json {
-            println!("{}", answer.json["path"].as_str().unwrap_or("created"));
+            say!("{}", answer.json["path"].as_str().unwrap_or("created"));
         }
         Ok(())
     }

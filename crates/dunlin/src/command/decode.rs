@@ -13,7 +13,7 @@ use dunlin_lwm2m::format;
 use dunlin_lwm2m::operation::{ResponseCode, WriteMode};
 use dunlin_lwm2m::{ContentFormat, Level, Path, Registry, Value};
 
-use crate::table::{Table, plain};
+use crate::table::{Table, plain, say};
 
 /// The longest input: the largest payload there can be, written in hexadecimal with a blank between bytes.
 const INPUT_BYTES_MAX: u64 = 3 * 0x0100_0000;
@@ -129,7 +129,7 @@ fn explain(message: &Message<'_>, path: Option<Path>) -> anyhow::Result<()> {
         message.code.class_number(),
         message.code.detail()
     );
-    println!(
+    say!(
         "{kind} (CoAP), {code}, Message ID {}, {token}",
         message.message_id.0
     );
@@ -144,17 +144,17 @@ fn explain(message: &Message<'_>, path: Option<Path>) -> anyhow::Result<()> {
     if !message.options.is_empty() {
         table.print()?;
     }
-    println!("LwM2M: {}", plain(&meaning(message)));
+    say!("LwM2M: {}", plain(&meaning(message)));
     if message.payload.is_empty() {
         return Ok(());
     }
-    println!("\nPayload, {} bytes:", message.payload.len());
+    say!("\nPayload, {} bytes:", message.payload.len());
     let format = message.options.content_format().map(ContentFormat);
     let target = path.or_else(|| target(message)).unwrap_or(Path::ROOT);
     if let Err(error) = payload(format, target, message.payload) {
         // The message itself was good; what is in it is shown as it is.
-        println!("{}", hex(message.payload));
-        println!("({})", plain(&format!("{error:#}")));
+        say!("{}", hex(message.payload));
+        say!("({})", plain(&format!("{error:#}")));
     }
     Ok(())
 }
@@ -349,23 +349,24 @@ fn payload(stated: Option<ContentFormat>, path: Path, bytes: &[u8]) -> anyhow::R
     match format {
         Some(ContentFormat::LINK) => {
             let text = std::str::from_utf8(bytes).context("links must be UTF-8")?;
-            text.split(',')
-                .for_each(|link| println!("{}", plain(link.trim())));
+            for link in text.split(',') {
+                say!("{}", plain(link.trim()));
+            }
             return Ok(());
         }
         Some(ContentFormat::TEXT) if path.resource_id().is_none() => {
-            println!("{}", plain(&String::from_utf8_lossy(bytes)));
+            say!("{}", plain(&String::from_utf8_lossy(bytes)));
             return Ok(());
         }
         Some(ContentFormat::OPAQUE) => {
-            println!("{}", hex(bytes));
+            say!("{}", hex(bytes));
             return Ok(());
         }
         _ => {}
     }
     if path == Path::ROOT {
         if format == Some(ContentFormat::JSON) {
-            println!("{}", plain(&String::from_utf8_lossy(bytes)));
+            say!("{}", plain(&String::from_utf8_lossy(bytes)));
             return Ok(());
         }
         bail!("--path says what it is about, such as --path /3/0");
@@ -392,7 +393,7 @@ fn payload(stated: Option<ContentFormat>, path: Path, bytes: &[u8]) -> anyhow::R
     }
     table.print()?;
     for deviation in decoded.deviations.iter() {
-        println!("Tolerated: {}", deviation.sentence());
+        say!("Tolerated: {}", deviation.sentence());
     }
     Ok(())
 }

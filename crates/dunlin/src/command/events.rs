@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::arguments::encode;
 use crate::sse::Follower;
+use crate::table::say;
 use crate::view;
 
 /// Follow events
@@ -44,12 +45,12 @@ impl Args {
         while left != Some(0) {
             let event = follower.next()?;
             if self.api.json {
-                println!(
+                say!(
                     "{}",
                     json!({"id": event.id, "type": event.kind, "data": event.data})
                 );
             } else {
-                println!("{}", view::event_line(&event.kind, &event.data));
+                say!("{}", view::event_line(&event.kind, &event.data));
             }
             left = left.map(|left| left - 1);
         }

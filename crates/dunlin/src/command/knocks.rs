@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use crate::api::Api;
-use crate::table::Table;
+use crate::table::{Table, say};
 use crate::view;
 
 /// Show who was refused since the Server started, and what would let them in
@@ -18,7 +18,7 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let list = self.api.get("/knocks")?;
         if self.api.json {
-            println!("{}", list["knocks"]);
+            say!("{}", list["knocks"]);
             return Ok(());
         }
         let knocks = list["knocks"]

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::api::Api;
 use crate::arguments::encode;
-use crate::table::Table;
+use crate::table::{Table, say};
 use crate::view;
 
 /// Clients on one page of the API.
@@ -56,7 +56,7 @@ impl Args {
             }
         }
         if self.api.json {
-            println!("{}", Json::Array(clients));
+            say!("{}", Json::Array(clients));
             return Ok(());
         }
         print(&clients)?;

@@ -8,7 +8,7 @@ use dunlin_lwm2m::definition::parse_ddf;
 use ureq::http::Method;
 
 use crate::api::Api;
-use crate::table::{Table, plain};
+use crate::table::{Table, plain, say};
 use crate::view;
 
 /// List, show and add object definitions
@@ -64,7 +64,7 @@ impl Args {
 fn list(api: &Api) -> anyhow::Result<()> {
     let list = api.get("/objects")?;
     if api.json {
-        println!("{}", list["objects"]);
+        say!("{}", list["objects"]);
         return Ok(());
     }
     let mut table = Table::new(&["ID", "VERSION", "NAME", "INSTANCES", "PRESENT"]);
@@ -87,18 +87,18 @@ fn show(api: &Api, id: u16, version: Option<&str>) -> anyhow::Result<()> {
     };
     let object = api.get(&path)?;
     if api.json {
-        println!("{object}");
+        say!("{object}");
         return Ok(());
     }
     let name = view::text(&object["name"]);
-    println!(
+    say!(
         "{}",
         plain(&format!(
             "{id} {name}, version {}",
             view::text(&object["version"])
         ))
     );
-    println!("{}\n", plain(&view::text(&object["description"])));
+    say!("{}\n", plain(&view::text(&object["description"])));
     let mut table = Table::new(&[
         "ID",
         "NAME",
@@ -140,7 +140,7 @@ fn add(api: &Api, files: &[PathBuf]) -> anyhow::Result<()> {
             .send(Method::PUT, "/objects", "application/xml", &bytes)
             .with_context(|| name.clone())?;
         if api.json {
-            println!("{}", answer.json["objects"]);
+            say!("{}", answer.json["objects"]);
             continue;
         }
         for object in answer.json["objects"].as_array().into_iter().flatten() {
@@ -150,7 +150,7 @@ fn add(api: &Api, files: &[PathBuf]) -> anyhow::Result<()> {
                 view::text(&object["version"]),
                 view::text(&object["name"])
             );
-            println!("{}", plain(&format!("{name}: {object}")));
+            say!("{}", plain(&format!("{name}: {object}")));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use ureq::http::Method;
 use crate::api::Api;
 use crate::arguments::{Target, Waiting, encode, print_done};
 use crate::sse::Follower;
+use crate::table::say;
 use crate::view;
 
 /// Observe values of a Client and follow their changes
@@ -75,7 +76,7 @@ impl Args {
 
     fn print(&self, reading: &serde_json::Value) -> anyhow::Result<()> {
         if self.api.json {
-            println!("{reading}");
+            say!("{reading}");
             return Ok(());
         }
         view::print_values(reading)

@@ -7,7 +7,7 @@ use ureq::http::Method;
 
 use crate::api::Api;
 use crate::sse::Follower;
-use crate::table::Table;
+use crate::table::{Table, say};
 use crate::view;
 
 /// Show and cancel requests that wait for Clients
@@ -59,7 +59,7 @@ impl Args {
                 };
                 let list = api.get(&path)?;
                 if api.json {
-                    println!("{}", list["requests"]);
+                    say!("{}", list["requests"]);
                     return Ok(());
                 }
                 print(
@@ -122,18 +122,18 @@ fn print(requests: &[Json]) -> anyhow::Result<()> {
 
 fn show(api: &Api, request: &Json) -> anyhow::Result<()> {
     if api.json {
-        println!("{request}");
+        say!("{request}");
         return Ok(());
     }
     print(std::slice::from_ref(request))?;
     let outcome = &request["outcome"];
     if outcome["node"].is_object() {
-        println!();
+        say!("");
         let reading = serde_json::json!({"path": request["path"], "node": outcome["node"]});
         view::print_reading(&reading)?;
     }
     if let Some(detail) = outcome["problem"]["detail"].as_str() {
-        println!(
+        say!(
             "{}",
             crate::table::plain(&format!(
                 "{detail} {}",

@@ -6,7 +6,7 @@ use serde_json::json;
 use ureq::http::Method;
 
 use crate::api::Api;
-use crate::table::Table;
+use crate::table::{Table, say};
 use crate::view;
 
 /// Make, list and remove tokens for the API
@@ -74,10 +74,10 @@ impl Args {
                     Some(&json!({"name": name, "role": role})),
                 )?;
                 if api.json {
-                    println!("{}", answer.json);
+                    say!("{}", answer.json);
                 } else {
                     // Alone on standard output, so that a script can take it: TOKEN=$(dunlin token add ci)
-                    println!("{}", view::text(&answer.json["token"]));
+                    say!("{}", view::text(&answer.json["token"]));
                     eprintln!(
                         "This is the token \"{name}\" with the role {}. It is not shown again.",
                         view::text(&answer.json["role"])
@@ -88,7 +88,7 @@ impl Args {
             Action::List { api } => {
                 let list = api.get("/tokens")?;
                 if api.json {
-                    println!("{}", list["tokens"]);
+                    say!("{}", list["tokens"]);
                     return Ok(());
                 }
                 let mut table = Table::new(&["NAME", "ROLE", "CREATED"]);
