@@ -14,7 +14,10 @@ const INPUT_BYTES_MAX: usize = 4_096;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let seconds: f64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(20.0);
+    let seconds: f64 = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20.0);
     let names: Vec<String> = arguments.collect();
     let chosen: Vec<_> = TARGETS
         .iter()
@@ -57,15 +60,24 @@ fn read_seeds(folder: &Path) -> Vec<Vec<u8>> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();
-    paths.iter().filter_map(|path| std::fs::read(path).ok()).collect()
+    paths
+        .iter()
+        .filter_map(|path| std::fs::read(path).ok())
+        .collect()
 }
 
 fn try_one(name: &str, target: Target, input: &[u8], folder: &Path) {
-    let Err(reason) = std::panic::catch_unwind(|| target(input)) else { return };
+    let Err(reason) = std::panic::catch_unwind(|| target(input)) else {
+        return;
+    };
     let artifacts = folder.join("artifacts").join(name);
     let file = artifacts.join(format!("broken-{:016x}", hash(input)));
     let kept = std::fs::create_dir_all(&artifacts).and_then(|()| std::fs::write(&file, input));
-    let place = if kept.is_ok() { file.display().to_string() } else { "nowhere".to_owned() };
+    let place = if kept.is_ok() {
+        file.display().to_string()
+    } else {
+        "nowhere".to_owned()
+    };
     eprintln!("{name} is broken by {} bytes, kept in {place}", input.len());
     std::panic::resume_unwind(reason);
 }

@@ -366,6 +366,8 @@ fn read_resource(
                 return Err(misfit(&values_at, detail));
             }
             let mut values = BTreeMap::new();
+            // Where neither definition nor body name the type, the first value does: all have one.
+            let mut value_type = value_type;
             for (text, json) in Members::of(json, &values_at)?.map {
                 let at = format!("{values_at}.{}", excerpt(text));
                 let instance = text
@@ -373,10 +375,9 @@ fn read_resource(
                     .ok()
                     .filter(|instance| *instance != u16::MAX && instance.to_string() == *text)
                     .ok_or_else(|| invalid(&at, "Expected an id from 0 to 65534 as the name."))?;
-                values.insert(
-                    ResourceInstanceId(instance),
-                    read_value(json, &at, value_type, known)?,
-                );
+                let value = read_value(json, &at, value_type, known)?;
+                value_type.get_or_insert(value.value_type());
+                values.insert(ResourceInstanceId(instance), value);
             }
             Ok(Resource::multiple(id, values))
         }

@@ -42,6 +42,9 @@ const HTTP_THREADS: usize = 2;
 /// Events of the log that are read again at a start, for the values and requests shown last.
 const RECALL_EVENTS_MAX: usize = 50_000;
 
+/// How often old events are let go of.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
 /// How long a stop waits for what is under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -644,6 +647,7 @@ fn serve_http(
                     Ok(listener) => listener,
                     Err(error) => return tracing::error!(%error, "the API cannot be served"),
                 };
+                tokio::spawn(keep_house(backend.store.clone()));
                 let router = dunlin_api::router(backend, settings);
                 let stop = async {
                     let _ = stopped.await;
@@ -652,6 +656,19 @@ fn serve_http(
             });
         });
     Ok((stop, thread.map_err(|error| system("a thread", error))?))
+}
+
+/// Events grow old also when nothing happens: now and then the log lets go of them.
+async fn keep_house(store: Arc<dyn Store>) {
+    let mut pause = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        pause.tick().await;
+        let store = store.clone();
+        let trimmed = tokio::task::spawn_blocking(move || store.trim(clock::wall_ms())).await;
+        if let Ok(Err(error)) = trimmed {
+            tracing::warn!(%error, "old events cannot be removed; it is tried again");
+        }
+    }
 }
 
 /// Whether an address may speak without security.
