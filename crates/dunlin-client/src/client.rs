@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use dunlin_lwm2m::operation::SmsNumber;
-use dunlin_lwm2m::{EndpointName, Path, ResourceValue, ShortServerId};
+use dunlin_lwm2m::{EndpointName, Node, Path, ResourceValue, ShortServerId};
 use dunlin_transport::{
     Address, Config as TransportConfig, Event as Heard, Instant, Now, Output as TransportOutput,
     Side, Transport, is_request,
@@ -245,6 +245,13 @@ impl Client {
     #[must_use]
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// What the target holds now, as the device itself sees it; `None` if it is not there or has no
+    /// value.
+    #[must_use]
+    pub fn read(&self, path: Path) -> Option<Node> {
+        self.tree.read(path, self.now.wall).ok()
     }
 
     /// The Servers, and whether each knows us now.

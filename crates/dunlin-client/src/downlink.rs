@@ -87,7 +87,7 @@ impl Client {
         };
         access::authorize(&self.tree, asker, &operation)?;
         let answer = match operation {
-            Operation::Read { path, accept } => self.read(asker, path, accept)?,
+            Operation::Read { path, accept } => self.read_for(asker, path, accept)?,
             Operation::Discover { path } => self.discover(server, path)?,
             Operation::Write {
                 path,
@@ -118,7 +118,7 @@ impl Client {
             }
             Operation::CancelObservation { path } => {
                 self.cancelled(server, path, token);
-                self.read(asker, path, None)?
+                self.read_for(asker, path, None)?
             }
             Operation::BootstrapDiscover { .. }
             | Operation::BootstrapWrite { .. }
@@ -131,7 +131,7 @@ impl Client {
         Ok(Some(answer))
     }
 
-    fn read(&self, asker: Asker, path: Path, accept: Option<ContentFormat>) -> Answered {
+    fn read_for(&self, asker: Asker, path: Path, accept: Option<ContentFormat>) -> Answered {
         let node = self.visible(asker, path)?;
         let (format, payload) = encode(path, &node, accept)?;
         Ok((Response::content(format, payload), 0))

@@ -168,7 +168,7 @@ pub enum Reason {
     #[error("the name {0} has no address")]
     Unresolved(String),
     /// The account asks for security, and this Client has none.
-    #[error("the account wants security mode {0}, and this client speaks NoSec alone")]
+    #[error("the account wants security (mode {0}), and this client has none")]
     SecurityMode(i64),
     /// No answer.
     #[error("no answer ({0:?})")]

@@ -10,7 +10,7 @@ use dunlin_lwm2m::{
     ShortServerId, Value,
 };
 
-use crate::account::{MODE_NOSEC, ServerUri, UriError};
+use crate::account::{MODE_NOSEC, Scheme, ServerUri, UriError};
 use crate::object::behaviour_of;
 use crate::object::server::{BINDING, LIFETIME, SHORT_SERVER_ID, STORING};
 use crate::tree::{Slot, Tree};
@@ -38,6 +38,9 @@ pub enum FactoryError {
         /// What is wrong with it.
         error: UriError,
     },
+    /// An account without security for a Server that asks for it.
+    #[error("{0}: an account without security is for coap:// alone")]
+    WithoutSecurity(String),
     /// More Servers than Short Server IDs.
     #[error("there are too many servers")]
     TooManyServers,
@@ -122,10 +125,13 @@ impl Factory {
         lifetime_s: u32,
         binding: Binding,
     ) -> Result<ShortServerId, FactoryError> {
-        ServerUri::parse(uri).map_err(|error| FactoryError::Uri {
+        let parsed = ServerUri::parse(uri).map_err(|error| FactoryError::Uri {
             uri: uri.into(),
             error,
         })?;
+        if parsed.scheme != Scheme::Coap {
+            return Err(FactoryError::WithoutSecurity(uri.into()));
+        }
         self.servers += 1;
         let short_server_id =
             ShortServerId::new(self.servers).ok_or(FactoryError::TooManyServers)?;

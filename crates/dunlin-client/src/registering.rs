@@ -12,7 +12,7 @@ use dunlin_lwm2m::{Deviations, LwM2mVersion, ObjectId, ObjectVersion, ShortServe
 use dunlin_transport::{Address, Answer, Carriage, Failure, Instant, PeerId, RequestId};
 use rand_core::Rng;
 
-use crate::account::{Account, MODE_NOSEC, accounts};
+use crate::account::{Account, MODE_NOSEC, Scheme, accounts};
 use crate::client::Client;
 use crate::event::{Event, Need, NeedId, Output, Reason};
 use crate::registration::{ASKED_PAUSE_MAX, Phase, RESOLVE_TIMEOUT, Registration, Step, Told};
@@ -115,7 +115,8 @@ impl Client {
     fn find(&mut self, server: ShortServerId) {
         self.end_observations(server);
         let account = &self.registrations[&server].account;
-        if account.mode != MODE_NOSEC {
+        // Nothing that is to be secure goes out in the clear.
+        if account.mode != MODE_NOSEC || account.uri.scheme != Scheme::Coap {
             let mode = account.mode;
             return self.fail(server, Reason::SecurityMode(mode));
         }

@@ -2,7 +2,7 @@
 //! temper, so that a visitor sees every kind of device a Server meets.
 //!
 //! Each is the Client's machine in the Client's loop over real UDP; what differs is one line in the
-//! table of [`kinds`]. A reboot is a real one: the loop is dropped in the middle of whatever it does,
+//! table of `kinds.rs`. A reboot is a real one: the loop is dropped in the middle of whatever it does,
 //! and a new machine begins with what was kept and another port.
 
 mod coffee;

@@ -8,6 +8,7 @@ use clap::Subcommand;
 mod attributes;
 mod backup;
 mod check;
+mod client;
 mod create;
 mod decode;
 mod delete;
@@ -64,6 +65,7 @@ commands! {
     Knocks knocks
     Object object
     Token token
+    Client client
     Fleet fleet
     Decode decode
     Check check

@@ -1,0 +1,249 @@
+//! `dunlin client`: this machine as an LwM2M Client, against any Server.
+//!
+//! The machine of `dunlin-client` in the loop of `dunlin-net`; what is added here is a Device Object
+//! with what Linux knows of itself, a thermometer, a folder that keeps what Servers have written, and
+//! one line on standard output for everything that happens. A reboot that a Server orders is the
+//! machine begun anew, with what was kept.
+
+mod news;
+mod sample;
+mod state;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args as ClapArgs;
+use dunlin_client::{Client, Config, Event, Factory, Now, Scheme, ServerUri};
+use dunlin_lwm2m::operation::Binding;
+use dunlin_lwm2m::{EndpointName, ObjectId, Registry, Value};
+use dunlin_net::client::{ClientLoop, Host, now};
+use dunlin_net::seed;
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+use self::sample::Sampler;
+use self::state::State;
+
+/// Seconds a registration lives unless told otherwise: short enough to see a Client go.
+const LIFETIME_S_DEFAULT: u32 = 300;
+
+/// How long the Server may take to answer the De-register when the program ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The thermometer.
+const TEMPERATURE: ObjectId = ObjectId(3303);
+
+/// How often values are measured.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// How long the program goes on after it has promised a reboot: the promise is to arrive.
+const REBOOT_DELAY: Duration = Duration::from_secs(1);
+
+/// Be an LwM2M client on this machine
+#[derive(ClapArgs)]
+#[command(after_help = "Example:
+  dunlin client --server coap://127.0.0.1:5683
+  dunlin client --server coap://lwm2m.example --endpoint urn:dev:os:32473-123456 --state /var/lib/dunlin-client
+  dunlin client --server coap://127.0.0.1:5683 --queue --lifetime 600")]
+pub(crate) struct Args {
+    /// The server: coap://host[:port]
+    #[arg(long, value_name = "URI")]
+    server: String,
+    /// The endpoint name [default: dunlin-HOSTNAME]
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// Seconds until the server forgets this client [default: 300, or what was kept]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    lifetime: Option<u32>,
+    /// Sleep between messages (queue mode)
+    #[arg(long)]
+    queue: bool,
+    /// Keep what servers have written in this folder, over restarts
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// Why a life of the Client ends.
+enum End {
+    Interrupted,
+    Reboot,
+    FactoryReset,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let uri = ServerUri::parse(&self.server)
+            .map_err(|error| anyhow::anyhow!("--server {}: {error}", self.server))?;
+        if uri.scheme == Scheme::Coaps {
+            bail!(
+                "--server {}: this client speaks coap:// alone, without security",
+                self.server
+            );
+        }
+        let endpoint = self.endpoint_name()?;
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .init();
+        let state = match &self.state {
+            Some(folder) => State::open(folder)?,
+            None => State::in_memory(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.live(&endpoint, state))
+    }
+
+    fn endpoint_name(&self) -> anyhow::Result<EndpointName> {
+        let name = match &self.endpoint {
+            Some(name) => name.clone(),
+            None => format!("dunlin-{}", sample::host_name()),
+        };
+        EndpointName::new(&name).with_context(|| format!("--endpoint {name}"))
+    }
+
+    /// Life after life, until somebody ends the program.
+    async fn live(&self, endpoint: &EndpointName, mut state: State) -> anyhow::Result<()> {
+        news::say(format_args!(
+            "{endpoint} registers with {} (end with Ctrl-C)",
+            self.server
+        ));
+        loop {
+            match self.one_life(endpoint, &state).await? {
+                End::Interrupted => return Ok(()),
+                End::Reboot => news::say(format_args!("reboots, as the server wants")),
+                End::FactoryReset => {
+                    state.clear()?;
+                    news::say(format_args!("is as new, as the server wants"));
+                }
+            }
+        }
+    }
+
+    async fn one_life(&self, endpoint: &EndpointName, state: &State) -> anyhow::Result<End> {
+        let mut sampler = Sampler::new();
+        let client = self.client(endpoint, state, &mut sampler)?;
+        let (orders, mut ordered) = mpsc::unbounded_channel();
+        let host = LinuxHost {
+            state: state.clone(),
+            server: self.server.clone(),
+            orders,
+        };
+        let (looped, handle) = ClientLoop::new(client, host);
+        let mut running = tokio::spawn(looped.run(GRACE));
+        let mut period = tokio::time::interval(PERIOD);
+        let interrupted = interrupted();
+        tokio::pin!(interrupted);
+        let end = loop {
+            tokio::select! {
+                ended = &mut running => {
+                    ended?.context("the client cannot open a socket")?;
+                    bail!("the client has ended by itself");
+                }
+                done = &mut interrupted => {
+                    done?;
+                    break End::Interrupted;
+                }
+                Some(order) = ordered.recv() => break order,
+                _ = period.tick() => {
+                    let samples = sampler.measure();
+                    handle.run(move |client, now| sample::set(client, now, samples)).await;
+                }
+            }
+        };
+        match end {
+            // A device that reboots says goodbye to nobody.
+            End::Reboot => {
+                tokio::time::sleep(REBOOT_DELAY).await;
+                running.abort();
+            }
+            End::Interrupted | End::FactoryReset => {
+                drop(handle);
+                tokio::select! {
+                    ended = &mut running => ended??,
+                    // Whoever insists need not wait for the goodbye.
+                    again = self::interrupted() => again?,
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// A machine with what was kept; what the command line says in so many words wins over it.
+    fn client(
+        &self,
+        endpoint: &EndpointName,
+        state: &State,
+        sampler: &mut Sampler,
+    ) -> anyhow::Result<Client> {
+        let binding = if self.queue { Binding::UQ } else { Binding::U };
+        let lifetime_s = self.lifetime.unwrap_or(LIFETIME_S_DEFAULT);
+        let mut factory = Factory::new(Registry::bundled())?;
+        factory.add_server(&self.server, lifetime_s, binding)?;
+        factory.add_object(TEMPERATURE)?;
+        let mut client = Client::new(
+            Config::new(endpoint.clone()),
+            factory.build(),
+            seed::draw().context("the system has no entropy")?,
+        );
+        if let Some(kept) = state.read() {
+            client
+                .restore(&kept)
+                .with_context(|| state.name("the state"))?;
+        }
+        let now = now();
+        let mut said = vec![("/0/0/0", Value::String(self.server.clone()))];
+        if let Some(lifetime_s) = self.lifetime {
+            said.push(("/1/0/1", Value::Integer(lifetime_s.into())));
+        }
+        if self.queue {
+            said.push(("/1/0/7", Value::String(binding.as_str().into())));
+        }
+        for (path, value) in said {
+            sample::set_one(&mut client, now, path, value);
+        }
+        sample::set(&mut client, now, sampler.introduce());
+        sample::set(&mut client, now, sampler.measure());
+        Ok(client)
+    }
+}
+
+/// Waits for Ctrl-C, or for a polite end by whoever runs services here.
+async fn interrupted() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done,
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+/// Keeps the state in the folder, and tells people what happens.
+struct LinuxHost {
+    state: State,
+    server: String,
+    orders: mpsc::UnboundedSender<End>,
+}
+
+impl Host for LinuxHost {
+    fn keep(&mut self, state: &[u8]) -> io::Result<()> {
+        self.state.keep(state)
+    }
+
+    fn event(&mut self, client: &mut Client, _now: Now, event: Event) {
+        if let Some(line) = news::line(client, &self.server, &event) {
+            news::say(format_args!("{line}"));
+        }
+        let order = match event {
+            Event::Reboot => End::Reboot,
+            Event::FactoryReset => End::FactoryReset,
+            _ => return,
+        };
+        // Nobody to hear it means that the program ends already.
+        let _ = self.orders.send(order);
+    }
+}
