@@ -9,6 +9,8 @@
 //! included, scaled by the share of a core that the process got meanwhile (so a busy machine does
 //! not spoil the figures much). Bytes per session are the growth of the resident set.
 
+#![allow(clippy::disallowed_methods)] // A bench reads the clock.
+
 use std::time::{Duration, Instant};
 
 use dunlin_dtls::{

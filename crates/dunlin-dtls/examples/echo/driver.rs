@@ -1,4 +1,5 @@
 //! The thin room around the machine: a socket, a clock, a seed, and answers to its questions.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // A driver has a socket and a clock.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
