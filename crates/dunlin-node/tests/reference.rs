@@ -10,10 +10,17 @@ fn every_metric_stands_in_its_page_with_its_kind() {
     let page = page("metrics.md");
     for (name, kind, help) in dunlin_node::METRICS {
         let row = format!("| `{name}` | {kind} | {help} |");
-        assert!(page.contains(&row), "docs/reference/metrics.md lacks: {row}");
+        assert!(
+            page.contains(&row),
+            "docs/reference/metrics.md lacks: {row}"
+        );
     }
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, dunlin_node::METRICS.len(), "a row of the page is no metric");
+    assert_eq!(
+        rows,
+        dunlin_node::METRICS.len(),
+        "a row of the page is no metric"
+    );
 }
 
 #[test]
