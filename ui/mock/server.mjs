@@ -20,6 +20,15 @@ if (flag('clients', '') === '0') clients.length = 0;
 const sleeper = clients.find((c) => c.queue);
 if (sleeper) [sleeper.awake_s, sleeper.asleep_s] = flag('rhythm', '14,26').split(',').map(Number);
 
+// Who was refused, gathered from the events that tell of it.
+const knocks = [];
+listen(({ type, data }) => {
+  if (type !== 'refused') return;
+  const [known] = knocks;
+  if (known) Object.assign(known, { count: known.count + 1, last_at: data.at });
+  else knocks.push({ address: data.address, endpoint: data.endpoint, reason: data.reason, remedy: data.remedy, count: 1, first_at: data.at, last_at: data.at });
+});
+
 class Problem extends Error {
   constructor(status, code, title, detail, coap) {
     super(title);
@@ -207,6 +216,7 @@ async function api(req, res, url) {
     tell('completed', { endpoint: found[0].endpoint, path: found[1].path, request: words(found[1]) });
     return send(res, 200, words(found[1]));
   }
+  if (parts[0] === 'knocks') return send(res, 200, { knocks });
   if (parts[0] !== 'clients') throw new Problem(404, 'not_found', 'Nothing here');
   if (parts.length === 1) {
     const q = (query.get('q') ?? '').toLowerCase();

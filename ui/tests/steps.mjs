@@ -74,6 +74,9 @@ export const steps = {
   'a read of one resource shows value, unit and age': async (t) => {
     const c = await awakeWith(t, 3303);
     await open(t, `#/clients/${encode(c.endpoint)}/3303/0`);
+    // The definition of a sensor may leave the unit to its Sensor Units, so that is read too.
+    await t.page.getByRole('button', { name: 'Read all' }).click();
+    await row(t.page, '/3303/0/5701').locator('.value b').waitFor();
     await press(t, '/3303/0/5700', 'Read');
     const r = row(t.page, '/3303/0/5700');
     await r.locator('.value b').waitFor();

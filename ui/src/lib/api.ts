@@ -2,7 +2,7 @@
 import { clock } from './clock.svelte';
 import { encodeEndpoint, split } from './paths';
 import { session } from './session.svelte';
-import type { Client, Link, ObjectDefinition, Observation, Reading, Request, Written } from './types';
+import type { Client, Knock, Link, ObjectDefinition, Observation, Reading, Request, Written } from './types';
 
 /** Where the API is, beside wherever this page was served: also behind a proxy that adds a prefix. */
 export const apiBase = new URL('api/v1/', document.baseURI).href;
@@ -116,6 +116,8 @@ export const allRequests = () => ask<{ requests: Request[] }>('GET', 'requests',
 export const REQUESTS_MAX = 1000;
 export const oneRequest = (id: string) => ask<Request>('GET', `requests/${encodeURIComponent(id)}`);
 export const cancelRequest = (id: string) => ask<Request>('DELETE', `requests/${encodeURIComponent(id)}`);
+
+export const listKnocks = () => ask<{ knocks: Knock[] }>('GET', 'knocks');
 
 export const objectList = () => ask<{ objects: ObjectDefinition[] }>('GET', 'objects');
 export const objectDefinition = (id: number, version: string) => ask<ObjectDefinition>('GET', `objects/${id}/${encodeURIComponent(version)}`);

@@ -1,8 +1,8 @@
 // One page of the list of Clients, kept fresh: by events where they say what changed, by asking again where not.
-import { listClients, Problem } from './api';
+import { listClients, listKnocks, Problem } from './api';
 import { clock } from './clock.svelte';
 import { stream } from './stream.svelte';
-import type { Client, Presence } from './types';
+import type { Client, Knock, Presence } from './types';
 
 export const PAGE_SIZE = 50;
 /** A refresh that changes nothing makes no event, so the page is asked for again this often. */
@@ -17,6 +17,8 @@ class ClientList {
   before = $state<(string | null)[]>([]);
   q = $state('');
   registered = $state(true);
+  /** Who was refused lately, the last one first. */
+  knocks = $state.raw<Knock[]>([]);
   loaded = $state(false);
   problem = $state<Problem | null>(null);
   /** When each Client was last heard of, as far as events told us. */
@@ -30,6 +32,7 @@ class ClientList {
   follow(): () => void {
     const unlisten = stream.listen((batch) => {
       for (const { type, at, data } of batch) {
+        if (type === 'refused') void this.loadKnocks();
         if (!data.endpoint) continue;
         this.heard[data.endpoint] = Math.max(this.heard[data.endpoint] ?? 0, fromClient.has(type) ? at : 0);
         const row = this.rows.find((c) => c.endpoint === data.endpoint);
@@ -60,13 +63,21 @@ class ClientList {
     try {
       const { data } = await listClients(this.q, this.#cursor, PAGE_SIZE, this.registered);
       if (turn !== this.#turn) return;
-      this.rows = data.clients;
+      this.rows = data.next === null && !this.before.length ? data.clients.sort(byName) : data.clients;
       this.next = data.next;
       this.problem = null;
       this.loaded = true;
     } catch (thrown) {
       if (turn === this.#turn) this.problem = Problem.from(thrown);
     }
+  }
+
+  async loadKnocks() {
+    // A side matter: the list says when the server is gone.
+    this.knocks = await listKnocks().then(
+      ({ data }) => data.knocks,
+      () => this.knocks,
+    );
   }
 
   search(q: string, registered = this.registered) {
@@ -95,6 +106,9 @@ class ClientList {
     return Math.min(clock.read(), Math.max(Date.parse(client.last_contact_at ?? client.updated_at), this.heard[client.endpoint] ?? 0));
   }
 }
+
+/** The server pages in an order of its own; what fits on one page is told by name. */
+const byName = (a: Client, b: Client) => a.endpoint.localeCompare(b.endpoint, 'en', { numeric: true });
 
 const fromClient = new Set(['registered', 'updated', 'awake', 'notified', 'sent', 'deregistered']);
 const changesList = new Set(['registered', 'updated', 'deregistered', 'expired']);

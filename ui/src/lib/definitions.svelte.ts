@@ -9,11 +9,15 @@ class Definitions {
   /** Whole definitions by `id/version`; null where the server has none. */
   #whole = new SvelteMap<string, ObjectDefinition | null>();
   #asked = new Set<string>();
+  #version = new Map<number, string>();
 
   async load() {
     try {
       const { data } = await objectList();
-      for (const d of data.objects) if (!this.names.has(d.id)) this.names.set(d.id, d.name);
+      for (const d of data.objects) {
+        if (!this.names.has(d.id)) this.names.set(d.id, d.name);
+        this.#version.set(d.id, d.version);
+      }
     } catch {
       // Without names the tree still shows numbers; the banner tells of the lost server.
     }
@@ -44,6 +48,9 @@ class Definitions {
         if (found) return found;
       }
     }
+    // Whoever asks is being drawn: the definition comes after that, and draws it again.
+    const version = this.#version.get(object);
+    if (version !== undefined) queueMicrotask(() => void this.want(object, version));
     return undefined;
   }
 

@@ -46,7 +46,7 @@ class Stream {
   /** What the last reconnection brought, until read. */
   note = $state('');
   /** Events per second, over the last few. */
-  rate = $state(0);
+  rate = $state<number | null>(null);
   /** Counts connections made; what may have changed meanwhile is asked for anew. */
   connections = $state(0);
   /** Oldest first. */
@@ -139,6 +139,12 @@ class Stream {
   }
 
   #take(told: Told) {
+    if (told.type === '') {
+      // The server says where its log stands: whoever comes back before the first event misses nothing.
+      this.#lastId = told.id;
+      if (!this.#marks.length && told.id) this.#marks.push({ key: this.#key, id: told.id });
+      return;
+    }
     const event = { key: ++this.#key, type: told.type, at: told.at, data: told.data };
     if (told.id) {
       this.#lastId = told.id;
@@ -203,7 +209,7 @@ class Stream {
 
 export const stream = new Stream();
 
-/** One event as it came. */
+/** One event as it came; one without a type is a position alone. */
 interface Told {
   id: string | null;
   type: string;
@@ -247,7 +253,7 @@ function parse(block: string): Told | null {
     else if (field === 'event') type = value;
     else if (field === 'data') lines.push(value);
   }
-  if (!lines.length) return null;
+  if (!lines.length) return id ? { id, type: '', at: 0, data: {} } : null;
   try {
     const data = JSON.parse(lines.join('\n')) as EventData;
     return { id, type, at: data.at ? Date.parse(data.at) : clock.read(), data };
@@ -270,6 +276,7 @@ export async function replay(filter: { endpoint?: string; types?: string }, take
     const response = await fetch(url, { headers, signal: abort.signal, cache: 'no-store' });
     if (!response.ok || !response.body) return;
     await eachEvent(response.body, abort, REPLAY_IDLE_MS, (told) => {
+      if (told.type === '') return;
       if (told.at > began || ++count > REPLAY_MAX) return false;
       return take(told);
     });

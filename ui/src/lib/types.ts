@@ -141,6 +141,17 @@ export interface Link {
   attributes: Record<string, unknown>;
 }
 
+/** Refusals of one kind from one place. */
+export interface Knock {
+  address: string;
+  endpoint: string | null;
+  reason: string;
+  remedy: string | null;
+  count: number;
+  first_at: string;
+  last_at: string;
+}
+
 export const eventTypes = [
   'registered',
   'updated',

@@ -38,6 +38,9 @@ export class Series {
 
 /** Points a chart keeps: more than it has pixels says nothing more. */
 const SERIES_MAX = 1500;
+/** Sensor Units, and the resources of the same reusable set that are given in them. */
+const SENSOR_UNITS = 5701;
+const measuredIds = new Set([5700, 5601, 5602, 5603, 5604]);
 /** Clients whose values are kept; beyond that the one opened longest ago is dropped. */
 const CLIENTS_MAX = 16;
 
@@ -57,7 +60,7 @@ class ClientValues {
       if (how === 'read') this.present.set(path, new Set(node.resources.map((r) => r.id)));
       for (const resource of node.resources) this.take(`${path}/${resource.id}`, resource, at, how);
     } else {
-      if (typeof node.value === 'number' && node.type !== 'time' && how !== 'written') this.#plot(path, at, node.value);
+      if (typeof node.value === 'number' && node.type !== 'time' && (how === 'read' || how === 'notified')) this.#plot(path, at, node.value);
       const before = this.known.get(path);
       if (before && before.at > at) return;
       this.known.set(path, { node: { name: before?.node.name, unit: before?.node.unit, ...node }, at, how });
@@ -79,6 +82,15 @@ class ClientValues {
       const from = data.path && rooted(data.path);
       if (data.node && from && (path === from || path.startsWith(from + '/'))) this.take(from, data.node, moment(at, data.measured_at), 'notified');
     });
+  }
+
+  /** The unit of a value; sensors whose definition names none say it themselves, in their Sensor Units. */
+  unit(path: string, defined: string | null | undefined): string | null {
+    if (defined) return defined;
+    const [, o, i, r] = path.split('/');
+    if (!measuredIds.has(Number(r))) return null;
+    const said = this.known.get(`/${o}/${i}/${SENSOR_UNITS}`)?.node.value;
+    return typeof said === 'string' && said ? said : null;
   }
 
   forget(instance: string) {
