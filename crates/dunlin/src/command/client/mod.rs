@@ -48,7 +48,7 @@ const REBOOT_DELAY: Duration = Duration::from_secs(1);
   dunlin client --server coap://lwm2m.example --endpoint urn:dev:os:32473-123456 --state /var/lib/dunlin-client
   dunlin client --server coap://127.0.0.1:5683 --queue --lifetime 600")]
 pub(crate) struct Args {
-    /// The server: coap://host[:port]
+    /// The server: coap://host or coap://host:port
     #[arg(long, value_name = "URI")]
     server: String,
     /// The endpoint name [default: dunlin-HOSTNAME]
