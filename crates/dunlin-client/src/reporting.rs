@@ -41,8 +41,12 @@ impl Client {
             alone: self.registrations.len() == 1,
         };
         let attributes = self.attributes.in_force(&registration.account, path);
-        if let Ok(current) = self.visible(asker, path) {
-            self.observations[at].changed(&current, &attributes);
+        match self.visible(asker, path) {
+            Ok(current) => self.observations[at].changed(&current, &attributes),
+            // It is not to be told, or it is gone, which is told as an error.
+            Err(refusal) => {
+                self.observations[at].due |= refusal.code != ResponseCode::Unauthorized;
+            }
         }
     }
 

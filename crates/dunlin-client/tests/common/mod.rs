@@ -248,6 +248,8 @@ impl World {
             .transport
             .request(self.now, peer, &root, operation, Carriage::default())
             .unwrap();
+        // A Server does not forget a Client that it knows.
+        one.transport.hold(peer);
         one.asked = Some(asked);
         self.settle();
         let heard = &mut self.servers[server].heard;
