@@ -543,7 +543,7 @@ impl Backend for NodeBackend {
                     Problem::new(Code::StoreUnavailable, format!("An event: {error}."))
                 })?;
                 let (commit, index) = (event.position.commit.0, event.position.index as usize);
-                let version = |_| dunlin_lwm2m::ObjectVersion::V1_0;
+                let version = |path| self.known.version(&stored.endpoint, path);
                 events.extend(view::event(commit, index, &stored, &version).map(Arc::new));
             }
             Ok(Replay {

@@ -140,7 +140,8 @@ impl Known {
         );
     }
 
-    fn version(&self, endpoint: &EndpointName, path: Path) -> ObjectVersion {
+    /// The version of the Object that this Client has, as far as it is known.
+    pub(crate) fn version(&self, endpoint: &EndpointName, path: Path) -> ObjectVersion {
         let values = self.values.lock().expect("nobody panics while holding it");
         let object = path.object_id().map_or(0, |object| object.0);
         values
