@@ -152,6 +152,14 @@ impl Endpoint {
         }
     }
 
+    /// Datagrams of this peer are about to be handed in. It changes nothing: what is held of the
+    /// peer is fetched into the caches of the processor, for several peers at once if this is
+    /// called for each of them.
+    #[inline]
+    pub fn look_ahead(&self, peer: PeerId) {
+        self.peers.touch(peer);
+    }
+
     /// A datagram came from a peer to a multicast group. It is counted, never answered and never told.
     pub fn handle_multicast(&mut self, now: Instant, peer: PeerId, bytes: &[u8]) {
         let _ = (now, peer, bytes);
@@ -183,7 +191,8 @@ impl Endpoint {
         Output::Timeout(timers.into_iter().chain(memory).min())
     }
 
-    /// Takes back the buffer of a [`crate::Transmit`] that has been sent.
+    /// Takes back the buffer of a [`crate::Transmit`] that has been sent, or of the options of a
+    /// request that has been read.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         self.outbox.recycle(buffer);
     }

@@ -147,6 +147,14 @@ impl Peers {
         self.directory.find(peer.0)
     }
 
+    /// Fetches a record into the caches of the processor.
+    #[inline]
+    pub(crate) fn touch(&self, peer: PeerId) {
+        if let Some(record) = self.find(peer).map(|slot| &self.records[slot as usize]) {
+            core::hint::black_box((record.until, record.memory.touch()));
+        }
+    }
+
     /// The record of a peer, made if it is missing. `None` if there are too many.
     #[inline]
     pub(crate) fn find_or_insert(&mut self, peer: PeerId, first_message_id: u16) -> Option<Slot> {

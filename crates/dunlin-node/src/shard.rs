@@ -335,6 +335,8 @@ impl Shard {
                 .fetch_add(batch.len() as u64, Ordering::Relaxed);
             // The batch is taken out so that the machine can be fed from it.
             let taken = std::mem::replace(batch, ReceiveBatch::new(0));
+            let senders = taken.iter().map(|datagram| Address::Udp(datagram.from));
+            self.parts.server.look_ahead(senders);
             for datagram in taken.iter() {
                 if datagram.truncated {
                     stats.truncated.fetch_add(1, Ordering::Relaxed);

@@ -246,7 +246,10 @@ fn transport_alone(all: &mut [Client]) -> Duration {
             loop {
                 match transport.poll_output() {
                     WireOutput::Transmit(transmit) => transport.recycle(transmit.bytes),
-                    WireOutput::Event(Event::Uplink { peer, exchange, .. }) => {
+                    WireOutput::Event(
+                        Event::Refresh { peer, exchange, .. }
+                        | Event::Uplink { peer, exchange, .. },
+                    ) => {
                         transport.hold(peer);
                         let answer = &UplinkAnswer::Changed;
                         let _ = transport.answer_uplink(now, exchange, answer, 0);

@@ -213,6 +213,7 @@ const STAMP_SHIFT: u32 = 56;
 #[error("an id has {ID_CHARACTERS} characters of Crockford's base 32, the first from 0 to 7")]
 pub struct NoId;
 
+/// Has bits that no digit has.
 const NO_DIGIT: u8 = 0xff;
 
 /// The value of each byte as a digit; both cases, and the letters people mistake for digits.
@@ -237,15 +238,18 @@ fn parse(text: &[u8]) -> Option<u128> {
     if text.len() != ID_CHARACTERS || DIGITS[usize::from(text[0])] > 7 {
         return None;
     }
-    let mut bits = 0;
-    for &character in text {
-        let digit = DIGITS[usize::from(character)];
-        if digit == NO_DIGIT {
-            return None;
-        }
-        bits = bits << 5 | u128::from(digit);
-    }
-    Some(bits)
+    // In parts that fit a register: every Update is found by this.
+    let mut seen = 0;
+    let mut read = |part: &[u8]| {
+        part.iter().fold(0u64, |bits, character| {
+            let digit = DIGITS[usize::from(*character)];
+            seen |= digit;
+            bits << 5 | u64::from(digit & 31)
+        })
+    };
+    let [high, middle, low] = [read(&text[..2]), read(&text[2..14]), read(&text[14..])];
+    let bits = u128::from(high) << 120 | u128::from(middle) << 60 | u128::from(low);
+    (seen & !31 == 0).then_some(bits)
 }
 
 #[cfg(test)]

@@ -52,37 +52,44 @@ pub(crate) fn ms_of(now: Now, at: WallTime) -> Ms {
 }
 
 /// A registered Client.
+///
+/// In this order: what a refresh looks at and changes comes first and stands together, because with
+/// many Clients the time of a refresh is the time to fetch their memory.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Client {
-    pub(crate) endpoint: EndpointName,
     pub(crate) id: RegistrationId,
-    pub(crate) links: ObjectLinks,
-    pub(crate) deviations: Deviations,
-    pub(crate) registered_at: WallTime,
-    pub(crate) updated_at: WallTime,
-    /// The expiry that the store has.
-    pub(crate) stored_expires_at: WallTime,
+    pub(crate) peer: PeerId,
+    next_at_peer: ClientKey,
+    pub(crate) lifetime_s: u32,
+    /// The learnt interval of its refreshes; zero while none is.
+    pub(crate) interval_s: u32,
     pub(crate) expires: Ms,
     /// When it was last heard.
     pub(crate) contact: Ms,
     /// When its lifetime last began anew.
     pub(crate) refreshed: Ms,
-    pub(crate) lifetime_s: u32,
-    /// The learnt interval of its refreshes; zero while none is.
-    pub(crate) interval_s: u32,
-    pub(crate) peer: PeerId,
-    next_at_peer: ClientKey,
-    pub(crate) version: LwM2mVersion,
+    /// When its timer fires; later than any moment there is while it has none. It may fire too
+    /// early, never too late.
+    pub(crate) armed: Ms,
+    /// The expiry that the store has.
+    pub(crate) stored_expires_at: WallTime,
+    pub(crate) details: Option<Box<Details>>,
+    pub(crate) work: Option<Box<Work>>,
+    pub(crate) deviations: Deviations,
     pub(crate) binding: Binding,
-    pub(crate) formats: FormatMemory,
     /// Requests in a row that it did not answer.
     pub(crate) unanswered: u8,
     /// It did not answer in its awake window: it is taken to sleep until it is heard.
     pub(crate) silent: bool,
     /// The presence that was last told.
     pub(crate) told: Presence,
-    pub(crate) details: Option<Box<Details>>,
-    pub(crate) work: Option<Box<Work>>,
+    pub(crate) version: LwM2mVersion,
+    pub(crate) formats: FormatMemory,
+    pub(crate) endpoint: EndpointName,
+    pub(crate) links: ObjectLinks,
+    pub(crate) registered_at: WallTime,
+    pub(crate) updated_at: WallTime,
 }
 
 /// What few Clients have.
@@ -158,6 +165,7 @@ impl Client {
             updated_at: registration.updated_at,
             stored_expires_at: registration.expires_at,
             expires: ms_of(now, registration.expires_at),
+            armed: Ms::MAX,
             contact: ms_of(now, registration.contact_at),
             refreshed: ms_of(now, registration.contact_at),
             lifetime_s: registration.lifetime_s,
@@ -293,6 +301,24 @@ impl Book {
         self.by_id
             .find(hash_id(id), |key| self.clients[*key as usize].id == id)
             .copied()
+    }
+
+    /// The Client with this id at this peer: what most datagrams name, found without hashing. Where
+    /// many share an address, only the first few are looked at.
+    pub(crate) fn find_at(&self, peer: PeerId, id: RegistrationId) -> Option<ClientKey> {
+        const LOOKED_AT: usize = 4;
+        let first = self.first_at_peer(peer);
+        core::iter::successors(first, |key| self.next_at_peer(*key))
+            .take(LOOKED_AT)
+            .find(|key| self.clients[*key as usize].id == id)
+    }
+
+    /// Fetches the first Client at a peer into the caches of the processor.
+    pub(crate) fn touch(&self, peer: PeerId) {
+        if let Some(key) = self.first_at_peer(peer) {
+            let client = &self.clients[key as usize];
+            core::hint::black_box((client.id, client.expires, client.told));
+        }
     }
 
     /// A Client at this peer. Mostly it is the only one; gateways have more.
@@ -441,6 +467,15 @@ mod tests {
         let two = book.insert(client("two", 2, 7));
         let three = book.insert(client("three", 3, 2));
         assert_eq!(book.find("two"), Some(two));
+        assert_eq!(
+            book.find_at(PeerId(7), RegistrationId::from_bits(1)),
+            Some(one)
+        );
+        assert_eq!(
+            book.find_at(PeerId(7), RegistrationId::from_bits(3)),
+            None,
+            "it is at another peer"
+        );
         assert_eq!(book.find_id(RegistrationId::from_bits(3)), Some(three));
         assert_eq!(at(&book, 7), [two, one]);
         book.remove(one);

@@ -12,6 +12,7 @@ mod reporting;
 mod restoring;
 mod uplink;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -155,6 +156,18 @@ impl Server {
     ) {
         self.transport.handle_receive(now, from, local, bytes);
         self.pump(now);
+    }
+
+    /// Datagrams from there are about to be handed in, as many as a driver takes in at once. It
+    /// changes nothing: what is held of their senders is fetched into the caches of the processor.
+    /// With many Clients most of the time of an Update is the time to wait for memory; asked for
+    /// one behind the other without anything in between, it comes for all of them at once.
+    pub fn look_ahead(&self, from: impl IntoIterator<Item = impl Borrow<Address>>) {
+        for address in from {
+            if let Some(peer) = self.transport.look_ahead(address.borrow()) {
+                self.book.touch(peer);
+            }
+        }
     }
 
     /// The time of the last [`Output::Timeout`] has come, or any other time.
@@ -506,6 +519,11 @@ impl Server {
             } => {
                 self.on_uplink(now, peer, exchange, *uplink);
             }
+            WireEvent::Refresh {
+                peer,
+                exchange,
+                location,
+            } => self.on_refresh(now, peer, exchange, location),
             WireEvent::Answered {
                 request, answer, ..
             } => self.on_answered(now, request, &answer),

@@ -18,6 +18,9 @@ pub use dunlin_coap::{
     Token,
 };
 
+/// The length of the registration ids that `dunlin-server` gives.
+pub const LOCATION_LENGTH: usize = 26;
+
 /// News from the wire.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -30,6 +33,18 @@ pub enum Event {
         exchange: ExchangeId,
         /// What is asked.
         uplink: Box<Uplink>,
+    },
+    /// A Client says that it is there (server side): an Update of the registration at `location`
+    /// that tells nothing else. The role answers with `answer_uplink`. It has an event of its own
+    /// because most datagrams of a fleet are this one, and so it takes no memory; one whose
+    /// location does not look like a registration id comes as an `Uplink`.
+    Refresh {
+        /// Who asks.
+        peer: PeerId,
+        /// What the answer is given for.
+        exchange: ExchangeId,
+        /// The last segment of the location: 26 ASCII letters and digits.
+        location: [u8; LOCATION_LENGTH],
     },
     /// A Server asks (client side): the role answers with `answer_downlink`.
     Downlink {

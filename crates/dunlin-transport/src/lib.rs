@@ -18,8 +18,8 @@ mod transport;
 pub use address::{Address, Bearer};
 pub use dunlin_coap as coap;
 pub use event::{
-    Answer, Event, ExchangeId, Failure, NotificationId, ObservationEnd, ObservationId, ObserverEnd,
-    ObserverId, Relation, RequestId, Token, UplinkAnswer, Violation,
+    Answer, Event, ExchangeId, Failure, LOCATION_LENGTH, NotificationId, ObservationEnd,
+    ObservationId, ObserverEnd, ObserverId, Relation, RequestId, Token, UplinkAnswer, Violation,
 };
 pub use map::request::Interface;
 pub use now::{Instant, Now, WallTime};

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -82,7 +82,8 @@ pub(crate) struct Peers {
 struct Entry {
     address: Address,
     local: Option<IpAddr>,
-    identity: Identity,
+    /// What security proved; boxed, because of most peers that is nothing.
+    identity: Option<Box<Identity>>,
     interface: Interface,
     holds: u16,
     /// In `strangers`, once.
@@ -100,7 +101,7 @@ impl Peers {
         address: &Address,
         local: Option<IpAddr>,
     ) -> PeerId {
-        let hash = self.hasher.hash_one(address);
+        let hash = hash(&self.hasher, address);
         let entries = &mut self.entries;
         let found = self
             .by_address
@@ -119,7 +120,7 @@ impl Peers {
         let index = self.insert(Entry {
             address: address.clone(),
             local,
-            identity: Identity::None,
+            identity: None,
             interface: Interface::Management,
             holds: 0,
             queued: true,
@@ -129,6 +130,24 @@ impl Peers {
         self.strangers.push_back((now + STRANGER_LIFETIME, index));
         self.map(index);
         PeerId(index)
+    }
+
+    /// The peer at this address, if it is known.
+    #[inline]
+    pub(crate) fn find(&self, address: &Address) -> Option<PeerId> {
+        self.by_address
+            .find(hash(&self.hasher, address), |index| {
+                is_at(&self.entries, *index, address)
+            })
+            .map(|index| PeerId(*index))
+    }
+
+    /// Fetches what is held of a peer into the caches of the processor.
+    #[inline]
+    pub(crate) fn touch(&self, peer: PeerId) {
+        if let Some(entry) = self.entry(peer) {
+            core::hint::black_box((entry.holds, entry.heard, entry.local));
+        }
     }
 
     fn insert(&mut self, entry: Entry) -> u32 {
@@ -151,8 +170,9 @@ impl Peers {
             .as_ref()
             .expect("it was just entered")
             .address;
-        by_address.insert_unique(hasher.hash_one(address), index, |other| {
-            hasher.hash_one(
+        by_address.insert_unique(hash(hasher, address), index, |other| {
+            hash(
+                hasher,
                 &entries[*other as usize]
                     .as_ref()
                     .expect("it is mapped")
@@ -172,7 +192,7 @@ impl Peers {
             return;
         };
         if core::mem::replace(&mut entry.mapped, false) {
-            let hash = hasher.hash_one(&entry.address);
+            let hash = hash(hasher, &entry.address);
             if let Ok(found) = by_address.find_entry(hash, |other| *other == index) {
                 found.remove();
             }
@@ -196,7 +216,7 @@ impl Peers {
         Some(Peer {
             address: entry.address.clone(),
             local: entry.local,
-            identity: entry.identity.clone(),
+            identity: entry.identity.as_deref().cloned().unwrap_or(Identity::None),
         })
     }
 
@@ -306,6 +326,22 @@ impl Peers {
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.strangers.front().map(|(due, _)| *due)
+    }
+}
+
+/// An address in few words: every datagram is looked up by it. The seed of the hasher keeps its
+/// sender from choosing where it falls.
+#[inline]
+fn hash(hasher: &DefaultHashBuilder, address: &Address) -> u64 {
+    match address {
+        Address::Udp(SocketAddr::V4(socket)) => {
+            hasher.hash_one(u64::from(u32::from(*socket.ip())) << 16 | u64::from(socket.port()))
+        }
+        Address::Udp(SocketAddr::V6(socket)) => hasher.hash_one((
+            u128::from(*socket.ip()),
+            u64::from(socket.scope_id()) << 16 | u64::from(socket.port()),
+        )),
+        Address::Sms(number) => hasher.hash_one(number),
     }
 }
 

@@ -25,8 +25,8 @@ use crate::event::{
     Token, UplinkAnswer, Violation,
 };
 use crate::map::request::{
-    Interface, decode_operation, decode_uplink, encode_bootstrap_request, encode_deregister,
-    encode_operation, encode_register, encode_update,
+    Interface, decode_operation, decode_refresh, decode_uplink, encode_bootstrap_request,
+    encode_deregister, encode_operation, encode_register, encode_update,
 };
 use crate::map::response::{
     decode_answer, encode_downlink_answer, encode_refusal, encode_uplink_answer,
@@ -150,6 +150,16 @@ impl Transport {
         self.forget_surplus();
         self.heard = self.peers.is_held(peer).then_some(peer);
         self.coap.handle_receive(now.instant, peer, bytes);
+    }
+
+    /// A datagram from there is about to be handed in; who it is, if it is known. It changes nothing: what is
+    /// held of the peer is fetched into the caches of the processor.
+    #[must_use]
+    pub fn look_ahead(&self, from: &Address) -> Option<PeerId> {
+        let peer = self.peers.find(from)?;
+        self.peers.touch(peer);
+        self.coap.look_ahead(peer);
+        Some(peer)
     }
 
     /// The time of the last [`Output::Timeout`] has come, or any other time.
@@ -577,7 +587,9 @@ impl Transport {
                 token,
                 request,
             } => {
-                return self.asked(exchange, peer, confirmable, token, &request);
+                let event = self.asked(exchange, peer, confirmable, token, &request);
+                self.coap.recycle(request.options.into_buffer());
+                return event;
             }
             CoapEvent::Acknowledged { request, peer } => Event::Acknowledged { request, peer },
             CoapEvent::Response {
@@ -690,6 +702,16 @@ impl Transport {
         token: Token,
         request: &dunlin_coap::Request,
     ) -> Option<Event> {
+        if matches!(self.side, Side::Server { .. })
+            && confirmable
+            && let Some(location) = decode_refresh(request)
+        {
+            return Some(Event::Refresh {
+                peer,
+                exchange,
+                location,
+            });
+        }
         let read = match &self.side {
             Side::Server { strictness } => decode_uplink(request, *strictness)
                 .and_then(|uplink| check_confirmable(uplink, confirmable, *strictness))

@@ -93,7 +93,7 @@ impl Endpoint {
             None => {
                 let request = Request {
                     code: message.code,
-                    options: OptionList::from_options(message.options),
+                    options: OptionList::from_options_in(self.outbox.buffer(), message.options),
                     payload: message.payload.into(),
                 };
                 self.tell_request(now, slot, message, &survey, request);

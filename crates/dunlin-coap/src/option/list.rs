@@ -36,6 +36,23 @@ impl OptionList {
         }
     }
 
+    /// Copies what a message carries into a buffer that was used before.
+    pub(crate) fn from_options_in(mut buffer: Vec<u8>, options: Options<'_>) -> Self {
+        buffer.clear();
+        buffer.extend_from_slice(options.as_encoded());
+        let last = options.iter().last().map_or(0, |option| option.number.0);
+        Self {
+            encoded: buffer,
+            last,
+        }
+    }
+
+    /// The buffer, for [`crate::Endpoint::recycle`]: whoever has read a request and wants nothing
+    /// more of it spares the next one an allocation.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.encoded
+    }
+
     /// The options to be read.
     pub fn view(&self) -> Options<'_> {
         Options::from_checked(&self.encoded)

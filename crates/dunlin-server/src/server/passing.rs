@@ -83,17 +83,26 @@ impl Server {
                 .map(|request| self.requests.get(*request).expires);
             at = expiries.min().map_or(at, |expiry| at.min(expiry));
         }
-        self.timers.set(key, instant(at));
+        // One that fires too early comes back here. So a Client that goes on refreshing does not
+        // touch the wheel.
+        let client = self.book.client_mut(key);
+        if at < client.armed {
+            client.armed = at;
+            self.timers.set(key, instant(at));
+        }
     }
 
     /// The timer of a Client: whatever is due, and the timer again.
     pub(super) fn on_client_timer(&mut self, now: Now, key: ClientKey) {
         let at = ms(now.instant);
-        if self.book.client(key).expires <= at {
+        let client = self.book.client_mut(key);
+        client.armed = Ms::MAX;
+        if client.expires <= at {
             if self.healthy {
                 self.stats.expirations += 1;
                 self.depart(now, key, Departure::Expired);
             } else {
+                client.armed = at + POSTPONED_MS;
                 self.timers.set(key, instant(at + POSTPONED_MS));
             }
             return;
@@ -106,7 +115,9 @@ impl Server {
         self.rearm(now, key);
         if !self.healthy {
             // What is due and cannot be done now must not wake us at once again.
-            let earliest = instant(at + POSTPONED_MS).min(instant(self.book.client(key).expires));
+            let client = self.book.client_mut(key);
+            client.armed = client.expires.min(at + POSTPONED_MS);
+            let earliest = instant(client.armed);
             self.timers.clear(key);
             self.timers.set(key, earliest);
         }

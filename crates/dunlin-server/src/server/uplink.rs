@@ -2,7 +2,9 @@
 
 use dunlin_lwm2m::operation::{Deregister, Register, ResponseCode, Update, Uplink};
 use dunlin_lwm2m::{EndpointName, LwM2mVersion};
-use dunlin_transport::{ExchangeId, Identity, Now, PeerId, UplinkAnswer, WallTime};
+use dunlin_transport::{
+    ExchangeId, Identity, LOCATION_LENGTH, Now, PeerId, UplinkAnswer, WallTime,
+};
 
 use super::Server;
 use crate::change::{Change, Departure, FormatMemory, Registration};
@@ -396,6 +398,41 @@ impl Server {
 
     // Update.
 
+    /// An Update that tells nothing but that the Client is there. From where it was heard before
+    /// this is the short way of [`Server::on_update`]; from elsewhere it is an Update like any other.
+    pub(super) fn on_refresh(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        location: [u8; LOCATION_LENGTH],
+    ) {
+        let here = RegistrationId::parse(&location).and_then(|id| self.book.find_at(peer, id));
+        if let Some(key) = here
+            && *self.book.client(key).identity() == Identity::None
+        {
+            self.refresh(now, key);
+            return self.answer(now, exchange, &UplinkAnswer::Changed);
+        }
+        let update = Update {
+            location: String::from_utf8_lossy(&location).into_owned(),
+            ..Update::default()
+        };
+        self.on_uplink(now, peer, exchange, Uplink::Update(update));
+    }
+
+    /// A registration lives on for its lifetime from now.
+    fn refresh(&mut self, now: Now, key: ClientKey) {
+        let at = ms(now.instant);
+        let client = self.book.client_mut(key);
+        client.learn_interval(at);
+        client.refreshed = at;
+        client.contact = at;
+        client.expires = at + seconds(client.lifetime_s);
+        self.stats.refreshes += 1;
+        self.store_expiry_if_due(now, key);
+    }
+
     fn on_update(
         &mut self,
         now: Now,
@@ -420,18 +457,16 @@ impl Server {
         if moves {
             self.move_client(now, key, peer);
         }
-        let at = ms(now.instant);
         let client = self.book.client_mut(key);
-        client.learn_interval(at);
-        client.refreshed = at;
-        client.contact = at;
         client.deviations.extend(update.deviations);
         if changed.any() {
+            let at = ms(now.instant);
+            client.learn_interval(at);
+            client.refreshed = at;
+            client.contact = at;
             self.apply(now, key, update, changed);
         } else {
-            client.expires = at + seconds(client.lifetime_s);
-            self.stats.refreshes += 1;
-            self.store_expiry_if_due(now, key);
+            self.refresh(now, key);
         }
         self.answer(now, exchange, &UplinkAnswer::Changed);
         // A peer that was known before tells by itself that it was heard, after the answer.
@@ -449,7 +484,10 @@ impl Server {
                 .first_at_peer(peer)
                 .filter(|key| self.book.next_at_peer(*key).is_none())
         } else {
-            RegistrationId::parse(location.as_bytes()).and_then(|id| self.book.find_id(id))
+            RegistrationId::parse(location.as_bytes()).and_then(|id| {
+                let here = self.book.find_at(peer, id);
+                here.or_else(|| self.book.find_id(id))
+            })
         };
         found.ok_or_else(Refusal::unknown_location)
     }

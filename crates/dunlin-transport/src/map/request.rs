@@ -16,7 +16,7 @@ use dunlin_lwm2m::operation::{
 };
 use dunlin_lwm2m::{Level, Path};
 
-use crate::event::Violation;
+use crate::event::{LOCATION_LENGTH, Violation};
 
 /// More path segments than this no location of ours and no path of LwM2M has.
 const SEGMENTS_MAX: usize = 8;
@@ -73,6 +73,26 @@ fn content_format(request: &Request) -> Option<ContentFormat> {
     request.options.view().content_format().map(ContentFormat)
 }
 
+/// The location of an Update that tells nothing but that the Client is there: POST on `/rd/{id}`,
+/// without any other option and without a payload. What deviates in the least is left to
+/// [`decode_uplink`].
+pub(crate) fn decode_refresh(request: &Request) -> Option<[u8; LOCATION_LENGTH]> {
+    if request.code != Code::POST || !request.payload.is_empty() {
+        return None;
+    }
+    let mut options = request.options.view().iter();
+    let (first, second) = (options.next()?, options.next()?);
+    let paths = [first.number, second.number] == [OptionNumber::URI_PATH; 2];
+    if !paths || first.value != REGISTRATION.as_bytes() || options.next().is_some() {
+        return None;
+    }
+    let location: [u8; LOCATION_LENGTH] = second.value.try_into().ok()?;
+    location
+        .iter()
+        .all(u8::is_ascii_alphanumeric)
+        .then_some(location)
+}
+
 /// Reads what a Client asks of a Server or Bootstrap-Server.
 pub(crate) fn decode_uplink(
     request: &Request,
@@ -115,7 +135,7 @@ pub(crate) fn decode_uplink(
 
 /// Registration ids are 26 characters; nothing else at the root is taken for one.
 fn looks_like_location(segment: &str) -> bool {
-    segment.len() == 26 && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    segment.len() == LOCATION_LENGTH && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn register_or_update(request: &Request, strictness: Strictness) -> Result<Uplink, Violation> {
@@ -490,6 +510,37 @@ mod tests {
 
     fn path(text: &str) -> Path {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn ts_5_3_2_only_a_bare_update_of_a_registration_id_is_a_refresh() {
+        let id = "0002JG00000000000000000000";
+        let to = |path: &str| Request::new(Code::POST).with_path(path);
+        let bare = to(&format!("/rd/{id}"));
+        let location: [u8; LOCATION_LENGTH] = id.as_bytes().try_into().unwrap();
+        assert_eq!(decode_refresh(&bare), Some(location));
+        let lifetime = bare.clone().with(OptionNumber::URI_QUERY, b"lt=60");
+        let links = bare.clone().with_payload(b"</1/0>");
+        let deeper = to(&format!("/rd/{id}/1"));
+        let mut other = bare.clone();
+        other.code = Code::DELETE;
+        let odd = [
+            lifetime,
+            links,
+            deeper,
+            other,
+            to(id),
+            to("/rd"),
+            to("/rd/5"),
+        ];
+        for request in odd {
+            assert_eq!(decode_refresh(&request), None, "{request:?}");
+        }
+        // Both ways say the same of it.
+        let Ok(Uplink::Update(update)) = decode_uplink(&bare, Strictness::Strict) else {
+            panic!("it is an Update");
+        };
+        assert!(update.is_refresh() && update.location == id);
     }
 
     fn operations() -> Vec<Operation> {
