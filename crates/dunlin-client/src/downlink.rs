@@ -164,7 +164,7 @@ impl Client {
         if let Some(definition) = self.tree.definition_at(path) {
             check_format(definition, format)?;
         }
-        let node = self.decode(path, format, payload)?.node;
+        let node = self.decode(path, format, payload, is_harmless)?.node;
         let paths = self.tree.write(path, mode, node, self.now.wall)?;
         let barrier = self.commit();
         self.values_changed(&paths);
@@ -179,12 +179,13 @@ impl Client {
         path: Path,
         format: ContentFormat,
         payload: &[u8],
+        tolerates: impl Fn(Deviation) -> bool,
     ) -> Result<format::Decoded, Refusal> {
         let slot = path.object_id().and_then(|object| self.tree.slot(object));
         let slot = slot.ok_or(Refusal::new(ResponseCode::NotFound, "no such Object"))?;
         let decoded = format::decode(Some(format), path, payload, &*slot.definition)
             .map_err(|error| Refusal::new(error.code(), "the payload cannot be read"))?;
-        if decoded.deviations.iter().all(is_harmless) {
+        if decoded.deviations.iter().all(tolerates) {
             Ok(decoded)
         } else {
             let what = "the payload does not say what the definition of the Object expects";
@@ -261,8 +262,15 @@ impl Client {
         payload: &[u8],
     ) -> Answered {
         let target = Path::object(object);
-        let decoded = self.decode(target, format, payload)?;
+        // Resources without an instance around them: the number is left to us (TS 1.0 §5.4.6).
+        let decoded = self.decode(target, format, payload, |deviation| {
+            is_harmless(deviation) || deviation == Deviation::TlvInstanceMissing
+        })?;
         let made = match decoded.node {
+            Node::Object(object) if decoded.unnamed_instance && object.instances().len() > 1 => {
+                let what = "one instance has a number and another has none";
+                return Err(Refusal::new(ResponseCode::BadRequest, what));
+            }
             // An empty payload is an instance of which nothing is said, not even its number.
             Node::Object(object) if decoded.unnamed_instance || object.instances().is_empty() => {
                 Created::Unnamed(object.into_instances())
@@ -494,6 +502,7 @@ fn is_harmless(deviation: Deviation) -> bool {
             | Deviation::NameSpelling
             | Deviation::Base64Spelling
             | Deviation::ObjectLinkEmpty
+            | Deviation::JsonMember
     )
 }
 

@@ -523,6 +523,29 @@ fn ts_5_4_6_create_with_a_number_and_without() {
     assert_eq!(created, [path("/3303/7"), path("/3303/2")]);
 }
 
+/// Leshan 1.x writes Object Links into `sv`.
+#[test]
+fn a_value_in_another_member_of_json_is_taken_when_it_can_be_read() {
+    let mut world = World::registered();
+    let lifetime = |payload: &str| write("/1/0", WriteMode::Partial, JSON, payload);
+    let taken = lifetime("{\"e\":[{\"n\":\"1\",\"sv\":\"77\"}]}");
+    assert_eq!(world.code(&taken), ResponseCode::Changed);
+    assert_eq!(text(&world.ask(&read("/1/0/1"))), "77");
+    let senseless = lifetime("{\"e\":[{\"n\":\"1\",\"sv\":\"long\"}]}");
+    assert_eq!(world.code(&senseless), ResponseCode::BadRequest);
+}
+
+#[test]
+fn ts_5_4_6_create_takes_bare_resources_as_an_instance_without_a_number() {
+    let mut world = World::registered();
+    let bare = world.ask(&create(3303, b"\xe8\x16\x44\x08\x40\x35\x80\0\0\0\0\0"));
+    assert_eq!(bare.code, Ok(ResponseCode::Created));
+    assert_eq!(bare.location, ["3303", "2"], "the lowest that is free");
+    // A Resource beside an instance says two things at once.
+    let mixed = b"\x08\x05\x00\xe8\x16\x44\x08\x40\x35\x80\0\0\0\0\0";
+    assert_eq!(world.code(&create(3303, mixed)), ResponseCode::BadRequest);
+}
+
 #[test]
 fn ts_5_4_6_create_ignores_what_it_does_not_know_and_what_is_read_only() {
     let mut world = World::registered();
