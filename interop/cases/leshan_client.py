@@ -1,0 +1,289 @@
+"""Leshan's Client against our Server, through our REST."""
+
+import time
+
+from kit import DDF, LESHAN, Cases, Dunlin, want
+
+SAMPLER = {"0": "first", "1": -70000, "2": 2.5, "3": True, "4": "AQL/", "5": 1700000000, "6": "3:0",
+           "7": {"0": 1, "5": -300}, "9": 0}
+
+
+def values(node):
+    """The Resources of an instance, by ID."""
+    return {str(one["id"]): one.get("value", one.get("values")) for one in node["resources"]}
+
+
+def start(kit, command, server, endpoint, lifetime=60, binding="U", *more):
+    return kit.start([*command, "client", server.coap, endpoint, lifetime, binding, *DDF, *more])
+
+
+def run(kit, table, line):
+    command = kit.leshan(line)
+    cases = Cases(table, "Leshan Client", LESHAN[line], "to us")
+    server = Dunlin(kit)
+    plain(kit, cases, server, command, line)
+    sleeping(kit, cases, server, command, line)
+
+
+def plain(kit, cases, server, command, line):
+    ep = f"leshan-{line}"
+    client = start(kit, command, server, ep)
+    ask = lambda method, path, body=None: server.call(method, f"/clients/{ep}{path}", body)
+
+    def register():
+        client.wait("event registered")
+        seen = server.registered(ep)
+        want(seen["lifetime_s"] == 60 and seen["version"] == "1.0" and seen["binding"] == "U", seen)
+        want(set(seen["objects"]) == {"1", "3", "3303", "33555"}, seen["objects"])
+        want(not seen["deviations"], seen["deviations"])
+
+    if not cases.case("Register", register):
+        return
+
+    def update():
+        before, since = server.client(ep)["updated_at"], client.mark()
+        client.ask("update")
+        client.wait("event updated", since)
+        server.until(lambda: server.client(ep)["updated_at"] > before, 5, "updated_at stands still")
+
+    cases.case("Update", update)
+
+    def read(path, form, check):
+        def run():
+            status, said, coap = ask("GET", path + (f"?format={form}" if form else ""))
+            want(status == 200 and coap == "2.05", (status, said, coap))
+            check(said["node"])
+        return run
+
+    def is_server(node):
+        one = values(node["instances"][0])
+        want(one["0"] == 123 and one["1"] == 60 and one["7"] == "U", one)
+
+    def is_device(node):
+        want(values(node["instances"][0])["0"] == "Leshan", node)
+
+    def is_temperature(node):
+        want(values(node)["5700"] == 21.5 and values(node)["5701"] == "Cel", node)
+
+    def is_sampler(node):
+        want(values(node) == SAMPLER, {"read": values(node), "wanted": SAMPLER})
+
+    for form in (None, "tlv", "json"):
+        name = form or "the Client's choice"
+        cases.case(f"Read /1, {name}", read("/1", form, is_server))
+        cases.case(f"Read /3, {name}", read("/3", form, is_device))
+        cases.case(f"Read /3303/0, {name}", read("/3303/0", form, is_temperature))
+        cases.case(f"Read an instance with every type, {name}", read("/33555/0", form, is_sampler))
+    single = {"0": "text", "1": "text", "2": "text", "3": "text", "5": "text", "6": "text", "4": "opaque"}
+    for form in ("by type", "tlv", "json"):
+        def every():
+            for resource, own in single.items():
+                kind = own if form == "by type" else form
+                status, said, _ = ask("GET", f"/33555/0/{resource}?format={kind}")
+                want(status == 200 and said["node"].get("value") == SAMPLER[resource], (resource, kind, said))
+        name = "text and opaque" if form == "by type" else form
+        cases.case(f"Read a Resource of every type, {name}", every)
+
+    def missing():
+        status, said, coap = ask("GET", "/33555/7")
+        want(status == 404 and coap == "4.04", (status, said, coap))
+        status, said, coap = ask("GET", "/33555/0/8")
+        want(status == 405 and coap == "4.05", (status, said, coap))
+
+    cases.case("Read what is not there, 4.04; what is executable, 4.05", missing)
+
+    written = {"0": "größer", "1": 2**40, "2": -0.1, "3": False, "4": "AAEC", "5": 0, "6": "33555:0",
+               "7": {"1": 7}}
+
+    def write():
+        for resource, value in written.items():
+            body = {"values": value} if resource == "7" else {"value": value}
+            status, said, coap = ask("PUT", f"/33555/0/{resource}", body)
+            want(status == 204 and coap == "2.04", (resource, status, said, coap))
+        status, said, _ = ask("GET", "/33555/0?format=tlv")
+        got = {key: value for key, value in values(said["node"]).items() if key in written}
+        want(got == written, got)
+
+    cases.case("Write a Resource of every type", write)
+
+    def partial():
+        body = {"resources": [{"id": 0, "value": "second"}, {"id": 1, "value": 5}]}
+        status, said, coap = ask("PATCH", "/33555/0", body)
+        want(status == 204 and coap == "2.04", (status, said, coap))
+        got = values(ask("GET", "/33555/0")[1]["node"])
+        want(got["0"] == "second" and got["1"] == 5 and got["6"] == "33555:0", got)
+
+    cases.case("Write an instance, partial update", partial)
+
+    def replace():
+        body = {"resources": [{"id": 0, "value": "third"}, {"id": 2, "value": 9.25}]}
+        status, said, coap = ask("PUT", "/33555/0", body)
+        want(status == 204 and coap == "2.04", (status, said, coap))
+        got = values(ask("GET", "/33555/0")[1]["node"])
+        want(got["0"] == "third" and got["2"] == 9.25, got)
+
+    cases.case("Write an instance, replace", replace)
+
+    def refused():
+        # /33555/0/9 is read-only by its definition, and the Server does not even ask; /3/0/0 too.
+        status, said, coap = ask("PUT", "/3/0/0", {"value": "x"})
+        want(status in (400, 405), (status, said, coap))
+
+    cases.case("Write what is read-only is refused", refused)
+
+    def large():
+        text = "0123456789" * 300
+        status, said, coap = ask("PUT", "/33555/0/0", {"value": text})
+        want(status == 204 and coap == "2.04", (status, said, coap))
+        status, said, _ = ask("GET", "/33555/0/0")
+        want(said["node"]["value"] == text, "what was read is not what was written")
+        ask("PUT", "/33555/0/0", {"value": "short"})
+
+    cases.case("Write and Read 3000 bytes, block by block", large)
+
+    def execute():
+        since = client.mark()
+        status, said, coap = ask("POST", "/33555/0/8", {"arguments": "0='x',1"})
+        want(status == 204 and coap == "2.04", (status, said, coap))
+        client.wait(r"event executed /33555/0/8 0='x',1", since)
+        since = client.mark()
+        status, said, coap = ask("POST", "/33555/0/8")
+        want(status == 204, (status, said, coap))
+        client.wait("event executed /33555/0/8", since)
+
+    cases.case("Execute, with arguments and without", execute)
+
+    def discover():
+        for path, expected in (("/3303", "/3303/0/5700"), ("/3303/0", "/3303/0/5700"), ("/3303/0/5700", "/3303/0/5700")):
+            status, said, coap = ask("GET", path + "/discover")
+            want(status == 200 and coap == "2.05", (status, said, coap))
+            want(expected in [one["path"] for one in said["links"]], said)
+
+    cases.case("Discover of object, instance and Resource", discover)
+
+    def observe():
+        status, said, coap = ask("POST", "/3303/0/5700/observe")
+        want(status == 200 and coap == "2.05", (status, said, coap))
+        client.ask("temperature 22.5")
+        server.notified(ep, "/3303/0/5700", 22.5)
+        client.ask("temperature 23.5")
+        server.notified(ep, "/3303/0/5700", 23.5)
+        seen = [data["node"]["value"] for kind, data in server.events(ep, "notified") if data["path"] == "/3303/0/5700"]
+        want(seen[-2:] == [22.5, 23.5], seen)
+
+    cases.case("Observe a Resource, notifications", observe)
+
+    def cancel():
+        status, said, coap = ask("DELETE", "/3303/0/5700/observe?by=observe")
+        want(status == 200 and coap == "2.05", (status, said, coap))
+        client.ask("temperature 24.5")
+        time.sleep(0.7)
+        want(not ask("GET", "/observations")[1]["observations"], ask("GET", "/observations")[1])
+
+    cases.case("Cancel by Observe 1", cancel)
+
+    def reset():
+        status, said, _ = ask("POST", "/3303/0/observe")
+        want(status == 200, (status, said))
+        client.ask("temperature 25.5")
+        time.sleep(0.5)
+        status, said, coap = ask("DELETE", "/3303/0/observe?by=reset")
+        want(status == 204, (status, said, coap))
+        # This one is answered with Reset, and no further one leaves the Client.
+        client.ask("temperature 26.5")
+        time.sleep(0.7)
+        seen = [kind for kind, _ in server.events(ep, "notified")]
+        client.ask("temperature 27.5")
+        time.sleep(0.5)
+        want(len(server.events(ep, "notified")) == len(seen), "notifications go on")
+
+    cases.case("Observe an instance, cancel by Reset", reset)
+
+    def attributes():
+        status, said, coap = ask("PUT", "/3303/0/5700/attributes?pmin=1&pmax=60&gt=40.5")
+        want(status == 204 and coap == "2.04", (status, said, coap))
+
+    leshan1 = "Its Client has no Write-Attributes and answers 5.00 \"not implemented\""
+    cases.case("Write-Attributes", attributes, leshan1)
+
+    def create():
+        status, said, coap = ask("POST", "/33555", {"id": 5, "resources": [{"id": 0, "value": "made"}]})
+        want(status == 201 and coap == "2.01" and said["path"] == "/33555/5", (status, said, coap))
+        want(ask("GET", "/33555/5/0")[1]["node"]["value"] == "made", "not there")
+        server.until(lambda: 5 in server.client(ep)["objects"]["33555"]["instances"], 8, "no Update told of /33555/5")
+
+    cases.case("Create with an ID; the Update tells of it", create)
+
+    def create_free():
+        status, said, coap = ask("POST", "/33555", {"resources": [{"id": 0, "value": "free"}]})
+        want(status == 201 and coap == "2.01" and said["path"].startswith("/33555/"), (status, said, coap))
+        want(ask("GET", said["path"] + "/0")[1]["node"]["value"] == "free", "not there")
+
+    cases.case("Create without an ID", create_free)
+
+    def delete():
+        since = client.mark()
+        status, said, coap = ask("DELETE", "/33555/5")
+        want(status == 204 and coap == "2.02", (status, said, coap))
+        client.wait("event deleted /33555/5", since)
+        want(ask("GET", "/33555/5")[0] == 404, "still there")
+
+    cases.case("Delete", delete)
+
+    def lifetime():
+        status, said, coap = ask("PUT", "/1/0/1", {"value": 120})
+        want(status == 204 and coap == "2.04", (status, said, coap))
+        server.until(lambda: server.client(ep)["lifetime_s"] == 120, 8, "no Update with the new lifetime")
+
+    cases.case("Write the lifetime; the Update tells of it", lifetime)
+
+    def trigger():
+        since = client.mark()
+        status, said, coap = ask("POST", "/1/0/8")
+        want(status == 204 and coap == "2.04", (status, said, coap))
+        client.wait("event updated", since)
+
+    cases.case("Execute the Registration Update Trigger", trigger)
+
+    def forgotten():
+        since = client.mark()
+        want(ask("DELETE", "")[0] == 204, "cannot be forgotten")
+        client.ask("update")
+        # The Update is answered 4.04, and the Client registers anew (TS 5.3.2).
+        client.wait("event update_failed", since)
+        client.wait("event registered", since, 20)
+        server.registered(ep)
+
+    cases.case("Update of a forgotten registration, 4.04, then Register", forgotten)
+
+    def deregister():
+        since = client.mark()
+        client.ask("stop")
+        client.wait("event deregistered", since)
+        server.until(lambda: server.client(ep) is None, 5, "still registered")
+        want([kind for kind, _ in server.events(ep, "deregistered")], "no event")
+
+    cases.case("De-register", deregister)
+    client.end()
+
+
+def sleeping(kit, cases, server, command, line):
+    ep = f"leshan-{line}-q"
+    client = start(kit, command, server, ep, 30, "UQ")
+
+    def queue():
+        client.wait("event registered")
+        seen = server.registered(ep)
+        want(seen["queue"], seen)
+        server.until(lambda: server.client(ep)["presence"] == "asleep", 15, "does not fall asleep")
+        status, said, _ = server.call("PUT", f"/clients/{ep}/33555/0/0", {"value": "while you slept"})
+        want(status == 202 and said["request"]["state"] == "queued", (status, said))
+        client.ask("update")
+        number = said["request"]["id"]
+        server.until(lambda: server.call("GET", f"/requests/{number}")[1]["state"] == "completed", 10,
+                     "the request does not end")
+        status, said, _ = server.call("GET", f"/clients/{ep}/33555/0/0")
+        want(status == 200 and said["node"]["value"] == "while you slept", (status, said))
+
+    cases.case("Queue mode: a Write waits for the Update", queue)
+    client.end()

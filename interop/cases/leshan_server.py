@@ -1,0 +1,235 @@
+"""Our Client against Leshan's Server."""
+
+import socket
+import time
+
+from kit import DDF, LESHAN, Cases, free_port, want
+
+
+def run(kit, table, line):
+    command = kit.leshan(line)
+    cases = Cases(table, "Leshan Server", LESHAN[line], "from us")
+    port = free_port(socket.SOCK_DGRAM)
+    server = kit.start([*command, "server", port, *DDF])
+    server.wait("event listening", within=30)
+    plain(kit, cases, server, port, line)
+    sleeping(kit, cases, server, port)
+
+
+def start(kit, port, endpoint, lifetime=60, binding="U"):
+    return kit.start([kit.device, f"coap://127.0.0.1:{port}", endpoint, lifetime, binding, *DDF])
+
+
+def plain(kit, cases, server, port, line):
+    ep = "dunlin-device"
+    client = start(kit, port, ep)
+
+    def ask(verb, path, *more, good="2."):
+        said = server.ask(" ".join([verb, ep, path, *map(str, more)]))
+        want(said.startswith(good), f"{verb} {path} {more}: {said}")
+        return said
+
+    def register():
+        said = server.wait(f"event registered {ep}")
+        client.wait("event Registered")
+        for part in ("lt=60", "b=U", "1.0", "</1/0>", "</3/0>", "</3303/0>", "</33555/0>"):
+            want(part in said, said)
+
+    if not cases.case("Register", register):
+        return
+
+    def update():
+        since, ours = server.mark(), client.mark()
+        client.ask("update")
+        server.wait(f"event updated {ep}", since)
+        client.wait("event Updated", ours)
+
+    cases.case("Update", update)
+
+    def read(path, form, *parts):
+        def run():
+            said = ask("read", path, form, good="2.05")
+            for part in parts:
+                want(part in said, said)
+        return run
+
+    every = ("first", "-70000", "2.5", "true", "-300")
+    for form in ("TLV", "JSON", "-"):
+        name = "the Client's choice" if form == "-" else form
+        cases.case(f"Read /1, {name}", read("/1", form, "60", "U"))
+        cases.case(f"Read /3, {name}", read("/3", form, "dunlin", "device"))
+        cases.case(f"Read /3303/0, {name}", read("/3303/0", form, "21.5", "Cel"))
+        cases.case(f"Read an instance with every type, {name}", read("/33555/0", form, *every))
+    singles = {"0": "first", "1": "-70000", "2": "2.5", "3": "true", "4": "bytes=AQL/", "5": "2023", "6": "3"}
+    for form in ("by type", "TLV", "JSON"):
+        def single():
+            for resource, part in singles.items():
+                kind = ("OPAQUE" if resource == "4" else "TEXT") if form == "by type" else form
+                said = ask("read", f"/33555/0/{resource}", kind, good="2.05")
+                want(part in said, (resource, kind, said))
+        name = "text and opaque" if form == "by type" else form
+        cases.case(f"Read a Resource of every type, {name}", single)
+
+    def missing():
+        ask("read", "/33555/7", good="4.04")
+        ask("read", "/33555/0/8", good="4.05")
+        ask("read", "/999", good="4.04")
+
+    cases.case("Read what is not there, 4.04; what is executable, 4.05", missing)
+
+    written = {"0": ("s:hello", "hello"), "1": ("i:1099511627776", "1099511627776"), "2": ("f:-0.1", "-0.1"),
+               "3": ("b:false", "false"), "4": ("o:AAEC", "bytes=AAEC"), "5": ("t:86400", "1970"),
+               "6": ("l:33555:0", "33555"), "7": ("m:1=7", "7")}
+    for form in ("TLV", "JSON", "by type"):
+        def write():
+            for resource, (value, shown) in written.items():
+                if form == "by type" and resource == "7":
+                    continue
+                kind = ("OPAQUE" if resource == "4" else "TEXT") if form == "by type" else form
+                ask("write", f"/33555/0/{resource}", kind, value, good="2.04")
+                said = ask("read", f"/33555/0/{resource}", "TLV", good="2.05")
+                want(shown in said, (resource, kind, said))
+        name = "text and opaque" if form == "by type" else form
+        cases.case(f"Write a Resource of every type, {name}", write)
+
+    def partial():
+        ask("update", "/33555/0", "TLV", "0=s:second 1=i:5", good="2.04")
+        said = ask("read", "/33555/0", "TLV")
+        want("second" in said and "33555" in said, said)
+
+    cases.case("Write an instance, partial update", partial)
+
+    def replace():
+        ask("replace", "/33555/0", "TLV", "0=s:third 2=f:9.25", good="2.04")
+        said = ask("read", "/33555/0", "TLV")
+        want("third" in said and "9.25" in said and "second" not in said, said)
+        ask("read", "/33555/0/1", "TLV", good="4.04")
+
+    cases.case("Write an instance, replace", replace)
+    cases.case("Write what is read-only, 4.05", lambda: ask("write", "/33555/0/9", "TEXT", "i:1", good="4.05") and None)
+
+    def large():
+        text = "0123456789" * 300
+        ask("write", "/33555/0/0", "TEXT", "s:" + text, good="2.04")
+        want(text in ask("read", "/33555/0/0", "TEXT", good="2.05"), "what was read is not what was written")
+        ask("write", "/33555/0/0", "TEXT", "s:short", good="2.04")
+
+    cases.case("Write and Read 3000 bytes, block by block", large)
+
+    def execute():
+        since = client.mark()
+        ask("execute", "/33555/0/8", "0='x',1", good="2.04")
+        client.wait("event Executed", since)
+        since = client.mark()
+        ask("execute", "/33555/0/8", good="2.04")
+        client.wait("event Executed", since)
+
+    cases.case("Execute, with arguments and without", execute)
+
+    def discover():
+        for path in ("/3303", "/3303/0", "/3303/0/5700"):
+            want("</3303/0/5700>" in ask("discover", path, good="2.05"), path)
+
+    cases.case("Discover of object, instance and Resource", discover)
+
+    def observe():
+        ask("observe", "/3303/0/5700", "-", good="2.05")
+        since = server.mark()
+        client.ask("temperature 22.5")
+        server.wait("event notified /3303/0/5700 .*22.5", since)
+        client.ask("temperature 23.5")
+        server.wait("event notified /3303/0/5700 .*23.5", since)
+
+    cases.case("Observe a Resource, notifications", observe)
+
+    def attributes():
+        ask("attributes", "/3303/0/5700", "pmin=1&pmax=60&gt=30.5", good="2.04")
+        said = ask("discover", "/3303/0/5700", good="2.05")
+        want("pmin=1" in said and "pmax=60" in said and "gt=30.5" in said, said)
+        since = server.mark()
+        client.ask("temperature 29.5")
+        client.ask("temperature 31.5")
+        server.wait("event notified /3303/0/5700 .*31.5", since)
+        want(not [one for one in server.lines[since:] if "29.5" in one], "told below the threshold")
+
+    cases.case("Write-Attributes; gt and pmin are kept", attributes)
+
+    def cancel():
+        ask("cancel", "/3303/0/5700", good="2.05")
+        client.wait("event ObservationEnded")
+        since = server.mark()
+        client.ask("temperature 32.5")
+        time.sleep(1.5)
+        want(not [one for one in server.lines[since:] if "notified" in one], server.lines[since:])
+
+    cases.case("Cancel by Observe 1", cancel)
+
+    def reset():
+        ask("observe", "/3303/0", "-", good="2.05")
+        ours = client.mark()
+        said = server.ask(f"forget {ep} /3303/0")
+        want(said == "cancelled 1", said)
+        client.ask("temperature 33.5")
+        client.wait("event ObservationEnded", ours)
+
+    cases.case("Observe an instance, cancel by Reset", reset)
+
+    def create():
+        since = server.mark()
+        ask("create", "/33555/5", "TLV", "0=s:made", good="2.01")
+        want("made" in ask("read", "/33555/5/0", "TEXT"), "not there")
+        server.wait("event updated .*</33555/5>", since)
+
+    cases.case("Create with an ID; the Update tells of it", create)
+
+    def create_free():
+        said = ask("create", "/33555", "TLV", "0=s:free", good="2.01")
+        location = "/" + said.split(" ")[1].strip("/")
+        want("free" in ask("read", location + "/0", "TEXT"), said)
+
+    cases.case("Create without an ID, with its Location", create_free)
+
+    def delete():
+        ask("delete", "/33555/5", good="2.02")
+        ask("read", "/33555/5", good="4.04")
+
+    cases.case("Delete", delete)
+
+    def lifetime():
+        since = server.mark()
+        ask("write", "/1/0/1", "TEXT", "i:120", good="2.04")
+        server.wait(f"event updated {ep} lt=120", since)
+
+    cases.case("Write the lifetime; the Update tells of it", lifetime)
+
+    def trigger():
+        since = server.mark()
+        ask("execute", "/1/0/8", good="2.04")
+        server.wait(f"event updated {ep}", since)
+
+    cases.case("Execute the Registration Update Trigger", trigger)
+
+    def deregister():
+        since = server.mark()
+        client.end()
+        server.wait(f"event deregistered {ep}", since)
+
+    cases.case("De-register", deregister)
+
+
+def sleeping(kit, cases, server, port):
+    ep = "dunlin-sleeper"
+    client = start(kit, port, ep, 30, "UQ")
+
+    def queue():
+        said = server.wait(f"event registered {ep}")
+        want("UQ" in said or "Q" in said, said)
+        client.wait("event .*[Ss]leep", within=15)
+        since = server.mark()
+        client.ask("update")
+        server.wait(f"event (updated|awake) {ep}", since)
+        said = server.ask(f"write {ep} /33555/0/0 TEXT s:awake")
+        want(said.startswith("2.04"), said)
+
+    cases.case("Queue mode: sleeps, wakes with an Update, is written", queue)
+    client.end()

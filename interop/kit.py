@@ -1,0 +1,303 @@
+"""What the cases share: peers and where they come from, processes, our REST, the table."""
+
+import json
+import os
+import queue
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+CACHE = HERE / ".cache"
+DDF = [ROOT / "crates/dunlin-lwm2m/objects/3303-1.0.xml", HERE / "objects/33555.xml"]
+
+LESHAN = {1: "1.5.0"}
+
+# No process of a run outlives this, whatever happens to us.
+LIFE_S = 240
+
+
+class Skipped(Exception):
+    """The peer cannot be had here, and why."""
+
+
+class Failed(Exception):
+    """A case went another way than it should."""
+
+
+def want(condition, said):
+    if not condition:
+        raise Failed(said if isinstance(said, str) else json.dumps(said)[:400])
+
+
+class Table:
+    """Rows of peer, version, direction, case, result and remark."""
+
+    def __init__(self):
+        self.rows = []
+        self.skipped = []
+        print(f"{'result':<8} {'peer':<18} {'direction':<10} case", flush=True)
+
+    def add(self, result, peer, version, direction, case, remark=""):
+        self.rows.append((peer, version, direction, case, result, remark))
+        line = f"{result:<8} {peer + ' ' + version:<18} {direction:<10} {case}"
+        print(line + (f"\n         {remark}" if remark else ""), flush=True)
+
+    def skip(self, peer, reason):
+        self.skipped.append((peer, reason))
+        print(f"skipped  {peer}: {reason}", flush=True)
+
+    def count(self, result):
+        return sum(row[4] == result for row in self.rows)
+
+    def summary(self):
+        print(f"\n{self.count('ok')} good, {self.count('peer')} failed because of the peer,"
+              f" {self.count('FAIL')} failed, {len(self.skipped)} peers skipped")
+        for peer, reason in self.skipped:
+            print(f"  skipped {peer}: {reason}")
+
+    def write(self, path):
+        lines = [
+            "# Interoperability",
+            "",
+            "What dunlin and other people's stacks say to each other, case by case. This page is written by",
+            "`interop/run --write-docs`; `./test` runs the same cases. \"To us\" means that the peer's Client talks to",
+            "our Server, \"from us\" that our Client talks to the peer's Server. `ok`: both sides saw what the standard",
+            "says. `peer`: the case fails because of the peer, and the remark says how.",
+            "",
+            "| peer | version | direction | case | result | remark |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for row in self.rows:
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+        if self.skipped:
+            lines += ["", "Skipped in this run:", ""]
+            lines += [f"- {peer}: {reason}" for peer, reason in self.skipped]
+        path.write_text("\n".join(lines) + "\n")
+
+
+class Cases:
+    """The cases of one peer in one direction."""
+
+    def __init__(self, table, peer, version, direction):
+        self.table, self.peer, self.version, self.direction = table, peer, version, direction
+
+    def case(self, name, run, peer_fault=None):
+        """`peer_fault`: why this case fails with this peer, if it is known to, and not through us."""
+        try:
+            remark = run() or ""
+            result = "ok"
+        except (Failed, OSError, queue.Empty, KeyError, IndexError, TypeError) as fault:
+            result = "peer" if peer_fault else "FAIL"
+            remark = peer_fault or f"{type(fault).__name__}: {fault}"[:500]
+        self.table.add(result, self.peer, self.version, self.direction, name, remark)
+        return result == "ok"
+
+
+class Process:
+    """A program that is driven by lines."""
+
+    def __init__(self, command, **more):
+        self.lines = []
+        self.arrived = threading.Condition()
+        self.process = subprocess.Popen(
+            ["timeout", "-k", "2", str(LIFE_S), *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, bufsize=1, **more)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self.process.stdout:
+            with self.arrived:
+                self.lines.append(line.rstrip("\n"))
+                self.arrived.notify_all()
+
+    def mark(self):
+        with self.arrived:
+            return len(self.lines)
+
+    def wait(self, pattern, since=0, within=15):
+        """The first line since the mark that matches."""
+        end = time.monotonic() + within
+        with self.arrived:
+            while True:
+                for line in self.lines[since:]:
+                    if re.search(pattern, line):
+                        return line
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise Failed(f"no line like {pattern!r}; heard {self.lines[since:][-6:]}")
+                self.arrived.wait(left)
+
+    def ask(self, command, within=15):
+        """Says a line and gives its answer."""
+        since = self.mark()
+        self.say(command)
+        return self.wait("^answer ", since, within)[len("answer "):]
+
+    def say(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def end(self, patience=5):
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            try:
+                self.process.wait(3)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+class Dunlin:
+    """Our Server, on free ports of the loopback with a fresh data folder."""
+
+    def __init__(self, kit, *options):
+        self.folder = tempfile.mkdtemp(prefix="dunlin-interop-")
+        self.coap, self.http = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+        environment = {**os.environ, "DUNLIN__SERVER__AWAKE_WINDOW_S": "3"}
+        self.process = kit.start([kit.dunlin, "serve", "--data", self.folder + "/data", "--coap",
+                                  f"127.0.0.1:{self.coap}", "--http", f"127.0.0.1:{self.http}", *options],
+                                 env=environment)
+        kit.folders.append(self.folder)
+        self.process.wait("ready: ", within=40)
+        for file in DDF:
+            self.put_definition(file)
+
+    def put_definition(self, file):
+        status, said, _ = self.raw("PUT", "/objects", file.read_bytes(), "application/xml")
+        want(status in (200, 201, 204), f"definition {file.name}: {status} {said}")
+
+    def raw(self, method, path, body=None, kind="application/json"):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}/api/v1{path}", data=body, method=method)
+        request.add_header("Content-Type", kind)
+        try:
+            with urllib.request.urlopen(request, timeout=40) as answer:
+                return answer.status, answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode(), error.headers
+
+    def call(self, method, path, body=None):
+        """Status, JSON and the CoAP code that the Client has answered with."""
+        data = None if body is None else json.dumps(body).encode()
+        status, said, headers = self.raw(method, path, data)
+        try:
+            said = json.loads(said) if said else None
+        except ValueError:
+            pass
+        return status, said, headers.get("Dunlin-Coap")
+
+    def client(self, endpoint):
+        status, said, _ = self.call("GET", f"/clients/{endpoint}")
+        return said if status == 200 else None
+
+    def registered(self, endpoint, within=15):
+        return self.until(lambda: self.client(endpoint), within, f"{endpoint} does not register")
+
+    def until(self, condition, within, complaint):
+        end = time.monotonic() + within
+        while time.monotonic() < end:
+            found = condition()
+            if found:
+                return found
+            time.sleep(0.1)
+        raise Failed(complaint)
+
+    def events(self, endpoint, types):
+        """What the log holds of an endpoint, oldest first."""
+        address = (f"http://127.0.0.1:{self.http}/api/v1/events?after=start&types={types}&endpoint={endpoint}")
+        events, kind = [], None
+        try:
+            with urllib.request.urlopen(address, timeout=1.0) as stream:
+                for line in stream:
+                    line = line.decode().rstrip("\n")
+                    if line.startswith("event: "):
+                        kind = line[7:]
+                    elif line.startswith("data: "):
+                        events.append((kind, json.loads(line[6:])))
+        except (TimeoutError, OSError):
+            pass  # The stream has no end; what is there has come.
+        return events
+
+    def notified(self, endpoint, path, value, within=8):
+        def there():
+            status, said, _ = self.call("GET", f"/clients/{endpoint}/observations")
+            for one in said["observations"] if status == 200 else []:
+                last = one["last"] and one["last"]["node"]
+                if one["path"] == path and last and last.get("value") == value:
+                    return one
+            return None
+
+        return self.until(there, within, f"no notification of {path} with {value}")
+
+
+def free_port(kind):
+    with socket.socket(socket.AF_INET, kind) as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Kit:
+    def __init__(self, dunlin, device):
+        self.dunlin, self.device = dunlin, device
+        self.running, self.folders = [], []
+        CACHE.mkdir(exist_ok=True)
+
+    def start(self, command, **more):
+        process = Process(command, **more)
+        self.running.append(process)
+        return process
+
+    def end_all(self):
+        for process in reversed(self.running):
+            process.end(2)
+        for folder in self.folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.running, self.folders = [], []
+
+    def leshan(self, line):
+        """The command that starts a peer out of Leshan's libraries."""
+        for program in ("java", "javac", "mvn"):
+            if not shutil.which(program):
+                raise Skipped(f"{program} is not installed (Debian: openjdk-17-jdk-headless, maven)")
+        jars, classes = CACHE / f"leshan{line}-{LESHAN[line]}", CACHE / f"classes{line}"
+        if not jars.is_dir():
+            partial = jars.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            fetch(["mvn", "-q", "-B", "-f", HERE / f"leshan/leshan{line}.xml", "dependency:copy-dependencies",
+                   "-DincludeScope=runtime", f"-DoutputDirectory={partial}"], f"Leshan {LESHAN[line]}")
+            partial.rename(jars)
+        source = HERE / f"leshan/{line}/Peer.java"
+        built = classes / "Peer.class"
+        if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
+            classes.mkdir(exist_ok=True)
+            subprocess.run(["javac", "-nowarn", "-cp", f"{jars}/*", "-d", str(classes), str(source)], check=True)
+        return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*:{classes}", "Peer"]
+
+    def libcoap(self):
+        program = shutil.which("coap-client-notls") or shutil.which("coap-client")
+        if not program:
+            raise Skipped("coap-client is not installed (Debian: libcoap3-bin)")
+        return program
+
+
+def fetch(command, what):
+    try:
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    except (OSError, subprocess.TimeoutExpired) as fault:
+        raise Skipped(f"{what} could not be fetched: {fault}") from None
+    if done.returncode != 0:
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
+        raise Skipped(f"{what} could not be fetched: {lines[0][:300]}")
