@@ -284,9 +284,18 @@ fn completion(
             node: node.clone(),
         }),
         (Content::Links(found), _) => CompletionAnswer::Links(found.clone()),
-        (_, Command::Create { object, .. }) => {
-            CompletionAnswer::Created(answered.location.unwrap_or(Path::object(*object)))
-        }
+        (
+            _,
+            Command::Create {
+                object, instance, ..
+            },
+        ) => CompletionAnswer::Created(answered.location.unwrap_or_else(|| {
+            // A Client that was told the number has no need to repeat it (TS 5.4.6).
+            instance.map_or_else(
+                || Path::object(*object),
+                |instance| Path::instance(*object, instance),
+            )
+        })),
         _ => CompletionAnswer::Done,
     };
     Ok(Completion { code, at, answer })
