@@ -81,6 +81,11 @@ class Table:
         if self.skipped:
             lines += ["", "Skipped in this run:", ""]
             lines += [f"- {peer}: {reason}" for peer, reason in self.skipped]
+        lines += [
+            "",
+            "Not covered yet: Leshan 2, Californium, aiocoap, LwM2M over DTLS and bootstrap with any of them. DTLS by",
+            "itself is tried with OpenSSL, GnuTLS, libcoap and Scandium by `interop/dtls.sh`.",
+        ]
         path.write_text("\n".join(lines) + "\n")
 
 
