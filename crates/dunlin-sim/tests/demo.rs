@@ -13,7 +13,7 @@ use dunlin_net::client::now;
 use dunlin_net::clock;
 use dunlin_server::command::{Content, Outcome};
 use dunlin_server::{Command, EventKind, Output, Server, ServerConfig, Settings};
-use dunlin_sim::demo::{DEFINITIONS, run_demo_clients};
+use dunlin_sim::demo::{DEFINITIONS, demo_clients, run_demo_clients};
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -132,7 +132,7 @@ fn path(text: &str) -> Path {
 
 fn run(address: SocketAddr, count: usize) -> (oneshot::Sender<()>, JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
-    let clients = tokio::spawn(run_demo_clients(address, count, async {
+    let clients = tokio::spawn(run_demo_clients(address, demo_clients(count), async {
         let _ = stopped.await;
     }));
     (stop, clients)
@@ -147,7 +147,7 @@ async fn all_kinds_register_under_names_of_their_own_and_leave_at_the_end() {
     })
     .await;
     let names = desk.names("registered");
-    assert!(names.contains("demo-weather-station") && names.contains("demo-water-meter-2"));
+    assert!(names.contains("weather-station") && names.contains("water-meter-2"));
     stop.send(()).unwrap();
     // One of them loses datagrams, and may not be heard in time.
     desk.until("they leave", |desk| desk.names("deregistered").len() >= 6)
@@ -158,19 +158,19 @@ async fn all_kinds_register_under_names_of_their_own_and_leave_at_the_end() {
 #[tokio::test]
 async fn the_coffee_machine_makes_a_cup_and_tells_of_it() {
     let (mut desk, address) = Desk::open().await;
-    let (stop, clients) = run(address, 3);
-    let machine = "demo-coffee-machine";
+    let (stop, clients) = run(address, 5);
+    let machine = "coffee-machine";
     desk.until("it registers", |desk| {
         desk.names("registered").contains(machine)
     })
     .await;
     let observe = Command::Observe {
-        path: path("/33001/0/1"),
+        path: path("/31001/0/6"),
         renew: true,
     };
     assert_eq!(desk.ask(machine, observe).await.0, ResponseCode::Content);
     let start = || Command::Execute {
-        path: path("/33001/0/2"),
+        path: path("/31001/0/5"),
         arguments: Arguments::NONE,
     };
     assert_eq!(desk.ask(machine, start()).await.0, ResponseCode::Changed);
@@ -182,7 +182,7 @@ async fn the_coffee_machine_makes_a_cup_and_tells_of_it() {
         EventKind::Notified { .. } => format!("{kind:?}").contains(wanted),
         _ => false,
     };
-    for wanted in ["Integer(1)", "Integer(0)"] {
+    for wanted in ["Integer(10)", "Integer(0)"] {
         desk.until(wanted, |desk| {
             let mut events = desk.events.iter();
             events.any(|(_, kind)| state(kind, wanted))
@@ -190,12 +190,12 @@ async fn the_coffee_machine_makes_a_cup_and_tells_of_it() {
         .await;
     }
     let cups = Command::Read {
-        path: path("/33001/0/4"),
+        path: path("/31001/0/1"),
     };
     let (_, content) = desk.ask(machine, cups).await;
     let one = ResourceValue::Single(Value::Integer(1));
     let one = Node::Resource(Resource {
-        id: 4.into(),
+        id: 1.into(),
         value: one,
     });
     assert_eq!(content, Content::Node(one));
@@ -211,7 +211,7 @@ async fn the_coffee_machine_makes_a_cup_and_tells_of_it() {
 async fn a_reboot_on_command_registers_again_from_another_port() {
     let (mut desk, address) = Desk::open().await;
     let (stop, clients) = run(address, 1);
-    let station = "demo-weather-station";
+    let station = "weather-station";
     desk.until("it registers", |desk| {
         desk.names("registered").contains(station)
     })

@@ -5,7 +5,6 @@
 mod api;
 mod arguments;
 mod command;
-mod demo;
 mod sse;
 mod table;
 mod view;

@@ -25,6 +25,8 @@ const SWITCH: ObjectId = ObjectId(3342);
 /// One kind of device.
 pub(super) struct Kind {
     pub(super) name: &'static str,
+    /// What is worth watching.
+    pub(super) observed: &'static str,
     pub(super) lifetime_s: u32,
     pub(super) binding: Binding,
     /// How much of its datagrams is lost, each way.
@@ -40,6 +42,7 @@ pub(super) struct Kind {
 pub(super) static KINDS: [Kind; 5] = [
     Kind {
         name: "weather-station",
+        observed: "3303/0/5700",
         lifetime_s: 300,
         binding: Binding::U,
         loss_percent: 0,
@@ -49,6 +52,7 @@ pub(super) static KINDS: [Kind; 5] = [
     },
     Kind {
         name: "water-meter",
+        observed: "3300/0/5700",
         lifetime_s: 120,
         binding: Binding::UQ,
         loss_percent: 0,
@@ -57,31 +61,34 @@ pub(super) static KINDS: [Kind; 5] = [
         tick: tick_meter,
     },
     Kind {
+        name: "garage-door",
+        observed: "3303/0/5700",
+        lifetime_s: 120,
+        binding: Binding::U,
+        loss_percent: 20,
+        reboots_every: None,
+        build: build_door,
+        tick: tick_door,
+    },
+    Kind {
+        name: "street-lamp",
+        observed: "3311/0/5805",
+        lifetime_s: 60,
+        binding: Binding::U,
+        loss_percent: 0,
+        reboots_every: Some(Duration::from_secs(45)),
+        build: build_lamp,
+        tick: tick_lamp,
+    },
+    Kind {
         name: "coffee-machine",
+        observed: "31001/0/2",
         lifetime_s: 300,
         binding: Binding::U,
         loss_percent: 0,
         reboots_every: None,
         build: build_coffee_machine,
         tick: coffee::tick,
-    },
-    Kind {
-        name: "far-greenhouse",
-        lifetime_s: 120,
-        binding: Binding::U,
-        loss_percent: 20,
-        reboots_every: None,
-        build: build_greenhouse,
-        tick: tick_greenhouse,
-    },
-    Kind {
-        name: "restless-switch",
-        lifetime_s: 60,
-        binding: Binding::U,
-        loss_percent: 0,
-        reboots_every: Some(Duration::from_secs(45)),
-        build: build_switch,
-        tick: tick_switch,
     },
 ];
 
@@ -109,21 +116,6 @@ fn device(
         device.insert(Resource::single(*id, Value::Integer(*number)));
     }
     factory.add_instance(ObjectId::DEVICE, device)
-}
-
-/// A Device Object of a thing that runs on a battery.
-fn device_on_battery(
-    factory: &mut Factory,
-    serial: &str,
-    model: &str,
-    kind: &str,
-) -> Result<(), FactoryError> {
-    device(factory, serial, model, kind, &[(9, 100), (20, 0)])?;
-    let one = |value| [(ResourceInstanceId(0), Value::Integer(value))];
-    let power = Instance::new(0)
-        .with(Resource::multiple(6, one(1)))
-        .with(Resource::multiple(7, one(3_600)));
-    factory.add_instance(ObjectId::DEVICE, power)
 }
 
 fn sensor(
@@ -155,7 +147,7 @@ fn set_float(client: &mut Client, now: Now, path: &str, value: f64) {
 }
 
 /// To one decimal: what such sensors resolve.
-fn tenth(value: f64) -> f64 {
+pub(super) fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
@@ -165,16 +157,10 @@ fn wave(seconds: u64, period_s: f64) -> f64 {
 }
 
 /// From -1 to 1 without a pattern to the eye.
-fn noise(seconds: u64) -> f64 {
+pub(super) fn noise(seconds: u64) -> f64 {
     let mixed = seconds.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (mixed >> 40) as f64 / f64::from(1 << 23) - 1.0
-}
-
-fn drain_battery(client: &mut Client, now: Now, seconds: u64, seconds_per_percent: u64) {
-    let used = (seconds / seconds_per_percent).min(95);
-    let left = i64::try_from(100 - used).expect("a percentage");
-    set(client, now, "/3/0/9", Value::Integer(left));
 }
 
 fn build_weather_station(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
@@ -186,6 +172,7 @@ fn build_weather_station(factory: &mut Factory, serial: &str) -> Result<(), Fact
         &[(10, 180), (21, 512)],
     )?;
     sensor(factory, TEMPERATURE, 0, 12.0, "Cel", None)?;
+    sensor(factory, TEMPERATURE, 1, 21.0, "Cel", None)?;
     sensor(factory, HUMIDITY, 0, 60.0, "%RH", None)?;
     sensor(factory, GENERIC, 0, 1_013.0, "hPa", Some("Barometer"))
 }
@@ -195,12 +182,19 @@ fn tick_weather_station(client: &mut Client, now: Now, seconds: u64) {
     let humidity = 60.0 - 15.0 * wave(seconds, 240.0) + noise(seconds + 7);
     let pressure = 1_013.0 + 4.0 * wave(seconds, 600.0) + 0.2 * noise(seconds + 13);
     set_float(client, now, "/3303/0/5700", tenth(temperature));
+    let inside = 21.5 + wave(seconds, 400.0) + 0.1 * noise(seconds + 3);
+    set_float(client, now, "/3303/1/5700", tenth(inside));
     set_float(client, now, "/3304/0/5700", tenth(humidity));
     set_float(client, now, "/3300/0/5700", tenth(pressure));
 }
 
 fn build_meter(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
-    device_on_battery(factory, serial, "WM-1", "water meter")?;
+    device(factory, serial, "WM-1", "water meter", &[(9, 100), (20, 0)])?;
+    let one = |value| [(ResourceInstanceId(0), Value::Integer(value))];
+    let battery = Instance::new(0)
+        .with(Resource::multiple(6, one(1)))
+        .with(Resource::multiple(7, one(3_600)));
+    factory.add_instance(ObjectId::DEVICE, battery)?;
     sensor(factory, GENERIC, 0, 1_204.0, "m3", Some("Water meter"))?;
     sensor(factory, TEMPERATURE, 0, 9.0, "Cel", None)
 }
@@ -218,7 +212,8 @@ fn tick_meter(client: &mut Client, now: Now, seconds: u64) {
         (volume * 1_000.0).round() / 1_000.0,
     );
     set_float(client, now, "/3303/0/5700", tenth(9.0 + noise(seconds)));
-    drain_battery(client, now, seconds, 120);
+    let left = i64::try_from(100 - (seconds / 120).min(95)).expect("a percentage");
+    set(client, now, "/3/0/9", Value::Integer(left));
     client.update(now);
 }
 
@@ -233,60 +228,66 @@ fn build_coffee_machine(factory: &mut Factory, serial: &str) -> Result<(), Facto
     coffee::build(factory)
 }
 
-fn build_greenhouse(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
+fn build_door(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
     device(
         factory,
         serial,
-        "GH-1",
-        "greenhouse",
+        "GD-1",
+        "garage door",
         &[(10, 90), (21, 256)],
     )?;
-    sensor(factory, TEMPERATURE, 0, 24.0, "Cel", None)?;
-    sensor(factory, HUMIDITY, 0, 80.0, "%RH", None)?;
-    let light = Instance::new(0)
+    sensor(factory, TEMPERATURE, 0, 9.0, "Cel", None)?;
+    let door = Instance::new(0)
+        .with(Resource::single(5500, Value::Boolean(false)))
+        .with(Resource::single(5501, Value::Integer(0)))
+        .with(Resource::single(5750, text("Door")));
+    factory.add_instance(SWITCH, door)
+}
+
+/// It opens and closes now and then; its motor gets warm while it is open.
+fn tick_door(client: &mut Client, now: Now, seconds: u64) {
+    let one = ObjectInstanceId(0);
+    let mut open = client.tree().value(SWITCH, one, 5500) == Some(&Value::Boolean(true));
+    if seconds.is_multiple_of(20) {
+        open = !open;
+        let count = client.tree().value(SWITCH, one, 5501);
+        let count = count.and_then(Value::as_integer).unwrap_or(0);
+        set(client, now, "/3342/0/5500", Value::Boolean(open));
+        set(client, now, "/3342/0/5501", Value::Integer(count + 1));
+    }
+    let warmth = client.tree().value(TEMPERATURE, one, 5700);
+    let warmth = warmth.and_then(Value::as_number).unwrap_or(9.0);
+    let goal = if open { 16.0 } else { 8.0 };
+    let next = warmth + (goal - warmth) * 0.05 + 0.1 * noise(seconds);
+    set_float(client, now, "/3303/0/5700", (next * 100.0).round() / 100.0);
+}
+
+fn build_lamp(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
+    device(
+        factory,
+        serial,
+        "SL-1",
+        "street lamp",
+        &[(10, 90), (21, 256)],
+    )?;
+    let lamp = Instance::new(0)
         .with(Resource::single(5850, Value::Boolean(true)))
         .with(Resource::single(5851, Value::Integer(70)))
         .with(Resource::single(5805, Value::Float(0.0)))
-        .with(Resource::single(5701, text("Wh")));
-    factory.add_instance(LIGHT, light)
+        .with(Resource::single(5701, text("Wh")))
+        .with(Resource::single(5750, text("Corner of Mill Lane")));
+    factory.add_instance(LIGHT, lamp)
 }
 
-/// Its lamp warms it: switching it off from afar is seen in the temperature.
-fn tick_greenhouse(client: &mut Client, now: Now, seconds: u64) {
+/// What it uses follows what is written to it from afar.
+fn tick_lamp(client: &mut Client, now: Now, seconds: u64) {
     let lamp = ObjectInstanceId(0);
     let on = client.tree().value(LIGHT, lamp, 5850) == Some(&Value::Boolean(true));
     let dimmer = client.tree().value(LIGHT, lamp, 5851);
     let dimmer = dimmer.and_then(Value::as_number).unwrap_or(100.0);
-    let power = if on { dimmer / 100.0 } else { 0.0 };
-    let temperature = client.tree().value(TEMPERATURE, lamp, 5700);
-    let temperature = temperature.and_then(Value::as_number).unwrap_or(24.0);
-    let goal = 18.0 + 10.0 * power;
-    let next = temperature + (goal - temperature) * 0.02 + 0.1 * noise(seconds);
-    set_float(client, now, "/3303/0/5700", (next * 100.0).round() / 100.0);
-    set_float(client, now, "/3304/0/5700", tenth(95.0 - next / 2.0));
     let used = client.tree().value(LIGHT, lamp, 5805);
     let used = used.and_then(Value::as_number).unwrap_or(0.0);
-    set_float(client, now, "/3311/0/5805", tenth(used + 2.0 * power));
-}
-
-fn build_switch(factory: &mut Factory, serial: &str) -> Result<(), FactoryError> {
-    device_on_battery(factory, serial, "SW-1", "switch")?;
-    let switch = Instance::new(0)
-        .with(Resource::single(5500, Value::Boolean(false)))
-        .with(Resource::single(5501, Value::Integer(0)));
-    factory.add_instance(SWITCH, switch)
-}
-
-/// Somebody plays with it.
-fn tick_switch(client: &mut Client, now: Now, seconds: u64) {
-    drain_battery(client, now, seconds, 60);
-    if noise(seconds) < 0.4 {
-        return;
-    }
-    let one = ObjectInstanceId(0);
-    let on = client.tree().value(SWITCH, one, 5500) == Some(&Value::Boolean(true));
-    let count = client.tree().value(SWITCH, one, 5501);
-    let count = count.and_then(Value::as_integer).unwrap_or(0);
-    set(client, now, "/3342/0/5500", Value::Boolean(!on));
-    set(client, now, "/3342/0/5501", Value::Integer(count + 1));
+    let power = if on { dimmer / 100.0 } else { 0.0 };
+    let next = used + power * (2.0 + 0.2 * noise(seconds));
+    set_float(client, now, "/3311/0/5805", tenth(next));
 }

@@ -43,25 +43,52 @@ const TICK: Duration = Duration::from_secs(1);
 const REBOOT_DELAY: Duration = Duration::from_millis(500);
 
 /// How long a device is away when it reboots.
-const BOOT_TIME: Duration = Duration::from_secs(2);
+const BOOT_TIME: Duration = Duration::from_secs(3);
 
-/// Runs `count` Clients of all kinds in turn, which register with the Server at `server`, until
-/// `stop` is done; then they de-register. No more than [`CLIENTS_MAX`].
-pub async fn run_demo_clients(server: SocketAddr, count: usize, stop: impl Future) {
-    let (stopping, stopped) = watch::channel(false);
-    let mut clients = JoinSet::new();
-    for index in 0..count.min(CLIENTS_MAX) {
+/// One of the demo's Clients.
+#[derive(Clone)]
+pub struct DemoClient {
+    /// Its name.
+    pub endpoint: String,
+    /// A value that is worth watching, such as `3303/0/5700`.
+    pub observed: &'static str,
+    kind: &'static Kind,
+}
+
+/// `count` Clients of all kinds in turn; no more than [`CLIENTS_MAX`].
+#[must_use]
+pub fn demo_clients(count: usize) -> Vec<DemoClient> {
+    let clients = (0..count.min(CLIENTS_MAX)).map(|index| {
         let kind = &KINDS[index % KINDS.len()];
-        let name = match index / KINDS.len() {
-            0 => format!("demo-{}", kind.name),
-            round => format!("demo-{}-{}", kind.name, round + 1),
+        let endpoint = match index / KINDS.len() {
+            0 => kind.name.to_owned(),
+            round => format!("{}-{}", kind.name, round + 1),
         };
-        clients.spawn(live(kind, name, server, stopped.clone()));
+        DemoClient {
+            endpoint,
+            observed: kind.observed,
+            kind,
+        }
+    });
+    clients.collect()
+}
+
+/// Runs these Clients, which register with the Server at `server`, until `stop` is done; then they
+/// de-register.
+pub async fn run_demo_clients(
+    server: SocketAddr,
+    clients: Vec<DemoClient>,
+    stop: impl Future<Output = ()>,
+) {
+    let (stopping, stopped) = watch::channel(false);
+    let mut lives = JoinSet::new();
+    for client in clients {
+        lives.spawn(live(client.kind, client.endpoint, server, stopped.clone()));
     }
     stop.await;
     // Nobody listening means that all have ended by themselves.
     let _ = stopping.send(true);
-    while clients.join_next().await.is_some() {}
+    while lives.join_next().await.is_some() {}
 }
 
 /// Why a life ends.
@@ -243,8 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn names_are_distinct_endpoint_names() {
-        let names: std::collections::BTreeSet<_> = KINDS.iter().map(|kind| kind.name).collect();
-        assert_eq!(names.len(), KINDS.len());
+    fn names_stay_apart_when_kinds_repeat() {
+        let clients = demo_clients(12);
+        let names: Vec<&str> = clients.iter().map(|one| one.endpoint.as_str()).collect();
+        assert_eq!(names[0], "weather-station");
+        assert_eq!(names[5], "weather-station-2");
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), 12);
+        assert_eq!(demo_clients(usize::MAX).len(), CLIENTS_MAX);
     }
 }

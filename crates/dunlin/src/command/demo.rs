@@ -4,13 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use dunlin_node::{Config, Data, Node};
+use dunlin_sim::demo::{
+    CLIENTS_MAX, DEFINITIONS, DemoClient, QUEUE_AWAKE_WINDOW, demo_clients, run_demo_clients,
+};
 use ureq::http::Method;
 
 use crate::api::Api;
 use crate::command::serve::{interrupted, start_logs};
-use crate::demo::{self, AWAKE_WINDOW, COFFEE_MACHINE, Device};
 
 /// How long the demo's operator waits for each device to register.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +34,12 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        if self.clients > CLIENTS_MAX {
+            bail!(
+                "--clients {}: the demo has {CLIENTS_MAX} at most; dunlin fleet makes thousands",
+                self.clients
+            );
+        }
         let folder = tempfile::Builder::new().prefix("dunlin-demo-").tempdir()?;
         let data = folder.path().join("data");
         let mut config = Config {
@@ -38,7 +47,7 @@ impl Args {
             ..Config::default()
         };
         config.log.filter = "warn".to_owned();
-        config.server.awake_window_s = AWAKE_WINDOW.as_secs();
+        config.server.awake_window_s = QUEUE_AWAKE_WINDOW.as_secs();
         config.server.coap = vec![free_udp(5683)?];
         config.http.bind = match self.http {
             Some(address) => address,
@@ -47,12 +56,10 @@ impl Args {
         start_logs(&config)?;
         let node = Node::start(&config, &Data::Folder)?;
         let api = Api::at(node.http());
-        api.send(
-            Method::PUT,
-            "/objects",
-            "application/xml",
-            COFFEE_MACHINE.as_bytes(),
-        )?;
+        for definition in DEFINITIONS {
+            let body = definition.as_bytes();
+            api.send(Method::PUT, "/objects", "application/xml", body)?;
+        }
         let coap = node.coap()[0];
         println!("dunlin demo: open http://{}/", node.http());
         println!(
@@ -60,7 +67,7 @@ impl Args {
             node.http()
         );
         println!("  end with Ctrl-C");
-        let devices = demo::devices(self.clients);
+        let devices = demo_clients(self.clients);
         let operator = devices.clone();
         thread::spawn(move || operate(&api, &operator));
         let ended = run_devices(devices, coap);
@@ -70,28 +77,21 @@ impl Args {
     }
 }
 
-fn run_devices(devices: Vec<Device>, server: SocketAddr) -> anyhow::Result<()> {
+fn run_devices(devices: Vec<DemoClient>, server: SocketAddr) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut tasks = tokio::task::JoinSet::new();
-        for device in devices {
-            let name = device.endpoint.clone();
-            tasks.spawn(async move {
-                if let Err(error) = demo::run(device, server).await {
-                    tracing::error!(client = name, %error, "a client of the demo has ended");
-                }
-            });
-        }
-        interrupted().await
+        let mut ended = Ok(());
+        run_demo_clients(server, devices, async { ended = interrupted().await }).await;
+        ended
     })
 }
 
 /// The demo's operator: waits for each device, says so, and observes a value of it.
-fn operate(api: &Api, devices: &[Device]) {
+fn operate(api: &Api, devices: &[DemoClient]) {
     let begin = Instant::now();
-    let mut waiting: Vec<&Device> = devices.iter().collect();
+    let mut waiting: Vec<&DemoClient> = devices.iter().collect();
     while !waiting.is_empty() && begin.elapsed() < PATIENCE {
         waiting.retain(|device| {
             let path = format!("/clients/{}", dunlin_api::segment(&device.endpoint));
@@ -99,7 +99,7 @@ fn operate(api: &Api, devices: &[Device]) {
                 return true;
             }
             println!("  {} has registered", device.endpoint);
-            let observe = format!("{path}/{}/observe?wait=0", device.kind.observed());
+            let observe = format!("{path}/{}/observe?wait=0", device.observed);
             if let Err(error) = api.ask(Method::POST, &observe, None) {
                 tracing::warn!(client = device.endpoint, %error, "cannot be observed");
             }
