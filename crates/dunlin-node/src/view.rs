@@ -600,3 +600,39 @@ fn merge(whole: &mut Node, at: Path, path: Path, part: &Node) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dunlin_lwm2m::{ObjectId, ObjectInstanceId};
+
+    use super::*;
+
+    fn created(instance: Option<u16>, location: Option<Path>) -> Path {
+        let command = Command::Create {
+            object: ObjectId(3303),
+            instance: instance.map(ObjectInstanceId),
+            resources: Vec::new(),
+        };
+        let answered = Answered {
+            code: Ok(ResponseCode::Created),
+            format: None,
+            content: Content::None,
+            location,
+            observation: None,
+        };
+        let completion = completion(&command, &answered, Timestamp(0), ObjectVersion::V1_0);
+        match completion.map(|completion| completion.answer) {
+            Ok(CompletionAnswer::Created(path)) => path,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ts_5_4_6_a_create_without_location_is_where_the_server_said() {
+        let object = ObjectId(3303);
+        let at = |id| Path::instance(object, ObjectInstanceId(id));
+        assert_eq!(created(Some(5), None), at(5));
+        assert_eq!(created(None, Some(at(7))), at(7));
+        assert_eq!(created(None, None), Path::object(object));
+    }
+}
