@@ -18,6 +18,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("lwm2m_link", dunlin_lwm2m::fuzz::link),
     ("lwm2m_ddf", dunlin_lwm2m::fuzz::ddf),
     ("lwm2m_attributes", dunlin_lwm2m::fuzz::attributes),
+    ("client_state", dunlin_client::fuzz::state),
+    ("client_receive", dunlin_client::fuzz::receive),
     ("store_segment", dunlin_store::fuzz::walk_segment),
     ("store_record", dunlin_store::fuzz::record_body),
     ("store_position", dunlin_store::fuzz::parse_position),

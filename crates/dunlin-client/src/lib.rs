@@ -16,6 +16,8 @@ mod client;
 mod downlink;
 mod event;
 mod factory;
+#[doc(hidden)]
+pub mod fuzz;
 mod notify;
 pub mod object;
 mod registering;

@@ -65,6 +65,9 @@ pub struct ClientLoop<H> {
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
     lookups: JoinSet<(NeedId, Option<Address>)>,
+    /// How many names were looked up: each time the next address of a name is taken, so that a
+    /// Server is found that listens on one of them alone.
+    looked_up: usize,
     /// The last commit that was kept.
     kept: u64,
     stopping: bool,
@@ -91,6 +94,7 @@ impl<H: Host> ClientLoop<H> {
             v4: None,
             v6: None,
             lookups: JoinSet::new(),
+            looked_up: 0,
             kept: 0,
             stopping: false,
         };
@@ -168,8 +172,10 @@ impl<H: Host> ClientLoop<H> {
                     self.client.recycle(transmit.bytes);
                 }
                 Output::Need(need, Need::Resolve { host, port }) => {
+                    let turn = self.looked_up;
+                    self.looked_up = turn.wrapping_add(1);
                     self.lookups
-                        .spawn(async move { (need, resolve(&host, port).await) });
+                        .spawn(async move { (need, resolve(&host, port, turn).await) });
                 }
                 Output::Need(need, _) => {
                     self.client
@@ -213,7 +219,29 @@ async fn sleep_until(wake: Option<Duration>) {
     }
 }
 
-async fn resolve(host: &str, port: u16) -> Option<Address> {
-    let mut found = tokio::net::lookup_host((host, port)).await.ok()?;
-    found.next().map(Address::Udp)
+/// An address of the name: another one each turn, in the order in which the system prefers them.
+async fn resolve(host: &str, port: u16, turn: usize) -> Option<Address> {
+    let found = tokio::net::lookup_host((host, port)).await.ok()?;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    let chosen = turn.checked_rem(addresses.len())?;
+    Some(Address::Udp(addresses[chosen]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_gives_its_addresses_in_turn_and_no_name_gives_none() {
+        let first = resolve("127.0.0.1", 5683, 0).await;
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 5683));
+        assert_eq!(first, Some(Address::Udp(loopback)));
+        assert_eq!(resolve("127.0.0.1", 5683, 7).await, first);
+        assert_eq!(resolve("", 5683, 0).await, None);
+    }
 }
