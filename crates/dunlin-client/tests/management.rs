@@ -619,6 +619,17 @@ fn ts_5_4_7_delete_and_its_refusals() {
 }
 
 #[test]
+fn attributes_go_with_the_instance_they_were_written_at() {
+    let mut world = World::registered();
+    world.ask(&attributes("/3303/1/5700", &["pmin=7"]));
+    world.ask(&attributes("/3303/1", &["pmax=70"]));
+    world.ask(&delete("/3303/1"));
+    world.ask(&create(3303, b"\x08\x01\x00"));
+    let found = world.ask(&discover("/3303/1"));
+    assert_eq!(text(&found), "</3303/1>,</3303/1/5605>");
+}
+
+#[test]
 fn deleting_its_own_account_makes_the_client_leave() {
     let mut world = World::registered();
     assert_eq!(world.code(&delete("/1/0")), ResponseCode::Deleted);

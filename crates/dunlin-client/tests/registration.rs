@@ -483,3 +483,36 @@ fn rfc7959_a_long_list_of_objects_is_registered_in_blocks() {
     assert!(world.sent.len() > 1, "it took several datagrams");
     assert!(matches!(world.servers[0].uplinks[0].1, Uplink::Register(_)));
 }
+
+#[test]
+fn an_overloaded_server_keeps_the_registration_and_is_told_later() {
+    let mut world = World::registered();
+    world.observe("/3303/0/5700");
+    world.servers[0].next_refusal = Some(UplinkAnswer::Refused {
+        code: ResponseCode::ServiceUnavailable,
+        diagnostic: String::new(),
+        max_age_s: Some(60),
+    });
+    world.ask(&write_text("/1/0/1", "500"));
+    assert!(world.is_registered(0));
+    world.set("/3303/0/5700", Value::Float(30.0));
+    assert_eq!(world.servers[0].notified.len(), 1, "it is still observed");
+    world.pass_s(59);
+    assert_eq!(world.servers[0].kinds(), "RU");
+    world.pass_s(1);
+    assert_eq!(world.servers[0].kinds(), "RUU");
+    let updates = world.servers[0].updates();
+    assert_eq!(updates[1].1.lifetime_s, Some(500));
+}
+
+#[test]
+fn an_update_that_is_wanted_before_the_register_is_part_of_it() {
+    let mut world = World::new(1, Binding::U);
+    world.servers[0].refuse_next(ResponseCode::Forbidden);
+    world.start();
+    world.client.update(world.now);
+    world.settle();
+    world.pass_s(7);
+    assert!(world.is_registered(0));
+    assert_eq!(world.servers[0].kinds(), "RR");
+}

@@ -196,6 +196,20 @@ fn ts_5_5_2_without_the_right_to_read_nothing_is_told_until_it_is_back() {
 }
 
 #[test]
+fn ts_5_5_2_neither_pmin_nor_pmax_tells_what_may_not_be_read_any_more() {
+    let mut world = world();
+    let queries = ["pmin=20", "pmax=50"];
+    world.ask_as(1, &attributes("/3303/0/5700", &queries));
+    world.observe_as(1, "/3303/0/5700");
+    world.set("/3303/0/5700", Value::Float(30.0));
+    let payload = [0x83, 0x02, 0x41, 0x02, WRITE as u8];
+    let entry = write("/2/3", WriteMode::Partial, ContentFormat::TLV, payload);
+    assert_eq!(world.code_as(0, &entry), Changed);
+    world.pass_s(200);
+    assert!(world.servers[1].notified.is_empty());
+}
+
+#[test]
 fn attributes_and_observations_are_each_server_s_own() {
     let mut world = world();
     world.ask_as(0, &attributes("/3303/0/5700", &["pmin=60"]));
