@@ -82,7 +82,7 @@ impl NodeBackend {
         let (told, answer) = oneshot::channel();
         let input = Input::Run(Box::new(move |shard: &mut Shard, now| {
             // The caller may have hung up.
-            let _ = told.send(run(shard, now));
+            shard.run_and_tell(now, run, move |answer| drop(told.send(answer)));
         }));
         let sent = tokio::time::timeout(SHARD_PATIENCE, self.shards[shard].inbox.send(input)).await;
         if !matches!(sent, Ok(Ok(()))) {

@@ -125,6 +125,7 @@ impl Node {
     /// See [`StartError`]; nothing is left running then.
     pub fn start(config: &Config, data: &Data) -> Result<Self, StartError> {
         let mut warnings = Vec::new();
+        survive_file_size_limit()?;
         let store = open_store(config, data)?;
         let known = Arc::new(Known::default());
         known.set_registry(load_registry(&*store)?);
@@ -270,6 +271,21 @@ impl Drop for Node {
 
 fn system(what: &'static str, error: io::Error) -> StartError {
     StartError::System { what, error }
+}
+
+/// A limit on the size of files ends a process unless it has taken the signal for it; taken, a write
+/// fails as on a full disk, and the store waits for room. The registration outlives its runtime.
+fn survive_file_size_limit() -> Result<(), StartError> {
+    /// SIGXFSZ of Linux.
+    const FILE_SIZE_EXCEEDED: i32 = 25;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|error| system("a thread", error))?;
+    let _inside = runtime.enter();
+    let kind = tokio::signal::unix::SignalKind::from_raw(FILE_SIZE_EXCEEDED);
+    drop(tokio::signal::unix::signal(kind).map_err(|error| system("a signal", error))?);
+    Ok(())
 }
 
 fn shard_count(config: &Config) -> usize {

@@ -114,6 +114,8 @@ enum Pending {
         request: RequestId,
         outcome: Outcome,
     },
+    /// What a caller of the API is told.
+    Told(Box<dyn FnOnce() + Send>),
 }
 
 /// Counters of the loop, read by the metrics.
@@ -211,6 +213,23 @@ impl Shard {
     /// The machine, for commands; what it puts out is drained when the command returns.
     pub(crate) fn server_mut(&mut self) -> &mut Server {
         &mut self.parts.server
+    }
+
+    /// Runs a command or question and tells what came of it: when it has made a commit, not before
+    /// that is durable.
+    pub(crate) fn run_and_tell<T: Send + 'static>(
+        &mut self,
+        now: Now,
+        run: impl FnOnce(&mut Self, Now) -> T,
+        tell: impl FnOnce(T) + Send + 'static,
+    ) {
+        let before = self.batch_last;
+        let told = run(self, now);
+        self.drain(now);
+        if self.batch_last == before {
+            return tell(told);
+        }
+        self.out(self.batch_last, Pending::Told(Box::new(move || tell(told))));
     }
 
     /// Tells the waiter how the request ends.
@@ -487,6 +506,7 @@ impl Shard {
                     let _ = waiter.send(outcome);
                 }
             }
+            Pending::Told(tell) => tell(),
         }
     }
 

@@ -334,10 +334,17 @@ impl Server {
             .request(now, client.peer, client.links.root(), operation, carriage)
     }
 
-    /// A request never overtakes the answer to the uplink that set it free.
+    /// A request never overtakes the answer to the uplink that set it free. While the store fails it
+    /// waits for its own commit alone: the answers of other Clients may be held back for hours, and
+    /// a Read needs no disk.
     fn carriage(&self, now: Now, timeout: std::time::Duration) -> Carriage {
+        let barrier = if self.healthy {
+            self.effects.latest()
+        } else {
+            self.effects.barrier()
+        };
         Carriage {
-            barrier: self.effects.latest(),
+            barrier,
             deadline: Some(now.instant.saturating_add(timeout)),
         }
     }
