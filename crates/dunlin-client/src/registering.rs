@@ -152,6 +152,7 @@ impl Client {
             }
         }
         registration.update_wanted = false;
+        registration.sent_at = self.now.instant;
         let account = registration.account.clone();
         let telling = self.desired(&account);
         let register = Register {
@@ -183,6 +184,7 @@ impl Client {
         };
         // Who asks for an Update from now on asks for the next one.
         registration.update_wanted = false;
+        registration.sent_at = self.now.instant;
         let location = &registration.location;
         let sent = self
             .transport
@@ -244,12 +246,11 @@ impl Client {
             return;
         };
         let registration = self.registrations.get_mut(&server).expect("it waits");
-        let now = self.now.instant;
         let success = answer.code.is_ok_and(|code| code.is_success());
         let event = match registration.phase.clone() {
             Phase::Registering { telling, .. } if success => {
                 registration.location.clone_from(&answer.location);
-                registration.accepted(now, telling);
+                registration.accepted(registration.sent_at, telling);
                 Event::Registered {
                     server,
                     location: answer.location.join("/"),
@@ -258,7 +259,7 @@ impl Client {
             Phase::Updating {
                 telling, changed, ..
             } if success => {
-                registration.accepted(now, telling);
+                registration.accepted(registration.sent_at, telling);
                 Event::Updated { server, changed }
             }
             Phase::Leaving { again, .. } => {

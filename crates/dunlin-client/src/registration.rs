@@ -106,6 +106,8 @@ pub(crate) struct Registration {
     pub(crate) peer: Option<PeerId>,
     pub(crate) location: Vec<String>,
     pub(crate) told: Option<Told>,
+    /// When the Register or Update that was last answered, or is under way, was sent first.
+    pub(crate) sent_at: Instant,
     /// When the registration ends if nothing is heard of us.
     pub(crate) expires_at: Instant,
     /// When it is refreshed.
@@ -125,6 +127,7 @@ impl Registration {
             peer: None,
             location: Vec::new(),
             told: None,
+            sent_at: Instant::ZERO,
             expires_at: Instant::ZERO,
             refresh_at: Instant::ZERO,
             quiet_until: Instant::ZERO,
@@ -167,8 +170,9 @@ impl Registration {
         }
     }
 
-    /// The Server has heard us: the lifetime begins anew.
-    pub(crate) fn accepted(&mut self, now: Instant, told: Told) {
+    /// The Server has heard us: the lifetime begins anew. When it heard us we do not know, for the
+    /// answer may be the fifth it sent; not before the request left, so that is what counts.
+    pub(crate) fn accepted(&mut self, sent_at: Instant, told: Told) {
         // The standard does not say what a lifetime of zero means. Some take it for one without end,
         // others for the default of a day: a refresh a day suits both.
         let lifetime_s = match told.lifetime_s {
@@ -176,7 +180,7 @@ impl Registration {
             some => some,
         };
         let lifetime = Duration::from_secs(lifetime_s.into());
-        self.expires_at = now.saturating_add(lifetime);
+        self.expires_at = sent_at.saturating_add(lifetime);
         self.refresh_at = self.expires_at - (lifetime / 2).min(MAX_TRANSMIT_WAIT);
         self.told = Some(told);
         self.attempts = 0;

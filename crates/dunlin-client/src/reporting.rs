@@ -83,7 +83,10 @@ impl Client {
         };
         let (server, path) = (self.observations[at].server, self.observations[at].path);
         if self.sleep.is_asleep() {
-            if let Some(registration) = self.registrations.get_mut(&server) {
+            // One Update wakes for all that is due.
+            if let Some(registration) = self.registrations.get_mut(&server)
+                && registration.phase == Phase::Registered
+            {
                 registration.update_wanted = true;
                 let account = registration.account.clone();
                 self.wake(server, &account);

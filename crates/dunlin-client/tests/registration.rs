@@ -516,3 +516,32 @@ fn an_update_that_is_wanted_before_the_register_is_part_of_it() {
     assert!(world.is_registered(0));
     assert_eq!(world.servers[0].kinds(), "RR");
 }
+
+/// Found by the seeded universe: an Update that is answered late would have been followed by the next one
+/// after the Server's lifetime had ended.
+#[test]
+fn ts_5_3_2_the_lifetime_counts_from_the_request_and_not_from_its_answer() {
+    let mut world = World::new(1, Binding::U);
+    world.cut = true;
+    world.start();
+    world.pass_s(20);
+    world.cut = false;
+    world.pass_s(200);
+    let register_s = world.servers[0].uplinks[0].0.as_secs();
+    assert!(register_s > 1_020, "heard at {register_s}");
+    assert_eq!(world.servers[0].updates()[0].0, 1_207);
+}
+
+/// Found by the seeded universe: each observation that was due asked for an Update of its own.
+#[test]
+fn ts_8_3_one_update_wakes_for_all_that_is_due() {
+    let mut world = World::new(1, Binding::UQ);
+    world.start();
+    world.observe("/3303/0");
+    world.observe("/3303/0/5700");
+    world.pass_s(100);
+    assert!(world.client.is_asleep());
+    world.set("/3303/0/5700", Value::Float(30.0));
+    assert_eq!(world.servers[0].updates().len(), 1);
+    assert_eq!(world.servers[0].notified.len(), 2);
+}
