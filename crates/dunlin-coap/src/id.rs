@@ -8,6 +8,11 @@ pub type Instant = core::time::Duration;
 /// The commit that must be durable before bytes may leave. 0: they may leave at once.
 pub type Barrier = u64;
 
+/// The barrier of what this layer says by itself about something the layer above may have to keep:
+/// everything it has committed by the time this is put out. The acknowledgement of a separate
+/// response has it, so that nobody is told that an answer has arrived before it is safe.
+pub const LATEST: Barrier = Barrier::MAX;
+
 /// The other side of a conversation, named by the layer below. This crate asks nothing of the number
 /// but that it stays the same when the peer's address changes and that it is not given to another peer
 /// before [`crate::Endpoint::forget_peer`]. Small numbers, given densely, are found fastest.

@@ -38,8 +38,8 @@ pub use event::{
     RequestSettings, Transmit,
 };
 pub use id::{
-    Barrier, ExchangeId, Instant, NotificationId, ObservationId, ObserverId, PeerId, PingId,
-    RequestId,
+    Barrier, ExchangeId, Instant, LATEST, NotificationId, ObservationId, ObserverId, PeerId,
+    PingId, RequestId,
 };
 pub use message::{Message, MessageId, MessageType, Payload, Request, Response, Token};
 pub use option::{OptionList, OptionNumber, OptionRef, Options};

@@ -117,10 +117,16 @@ impl Effects {
         self.barrier().max(self.number)
     }
 
+    /// The number of the commit that a change made now would be in.
+    pub(crate) fn upcoming(&self) -> u64 {
+        self.number + 1
+    }
+
     /// The commit, if there is one; then the rest.
     pub(crate) fn poll(&mut self) -> Option<Output> {
         if self.barrier() != 0 {
             self.number += 1;
+            self.hold_back();
             return Some(Output::Commit(Box::new(Commit {
                 number: self.number,
                 changes: std::mem::take(&mut self.changes),
@@ -128,6 +134,17 @@ impl Effects {
             })));
         }
         self.after.pop_front()
+    }
+
+    /// What leaves in the mutation that makes a commit waits for it. CoAP acknowledges a separate
+    /// response by itself, and what it says - the first value of an observation that is made again,
+    /// when a notification overtakes the answer - may be in this commit.
+    fn hold_back(&mut self) {
+        for output in &mut self.after {
+            if let Output::Transmit(transmit) = output {
+                transmit.barrier = transmit.barrier.max(self.number);
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod restoring;
 mod uplink;
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub enum Timer {
     Admission,
     /// A Client that has gone is to be forgotten.
     Departed,
+    /// What could not be stored while the store failed is stored now.
+    Arrears,
 }
 
 /// An LwM2M Server. One mutation (`handle_*`, `restore`, a command), then
@@ -89,6 +91,9 @@ pub struct Server {
     /// The stamp of the last request.
     last_stamp: u64,
     healthy: bool,
+    /// Clients of whom something was not stored because the store failed.
+    arrears: BTreeSet<ClientKey>,
+    arrears_timeout: Option<Instant>,
     /// Clients that were heard in this mutation and for whom something waits.
     ready: Vec<ClientKey>,
     transport_timeout: Option<Instant>,
@@ -130,6 +135,8 @@ impl Server {
             last_need: 0,
             last_stamp: 0,
             healthy: true,
+            arrears: BTreeSet::new(),
+            arrears_timeout: None,
             ready: Vec::new(),
             transport_timeout: None,
             departed_timeout: None,
@@ -184,6 +191,9 @@ impl Server {
             self.departed_timeout = None;
             self.forget_departed(now);
         }
+        if self.arrears_timeout.is_some_and(|at| at <= now.instant) {
+            self.store_arrears(now);
+        }
         self.pump(now);
     }
 
@@ -216,6 +226,7 @@ impl Server {
     /// (5.03 with Max-Age to Clients), and refreshes and reads go on.
     pub fn set_store_health(&mut self, now: Now, healthy: bool) {
         self.healthy = healthy;
+        self.store_arrears(now);
         self.pump(now);
     }
 
@@ -449,6 +460,7 @@ impl Server {
                 Timer::Admission,
             ),
             (self.departed_timeout, Timer::Departed),
+            (self.arrears_timeout, Timer::Arrears),
         ];
         let due = timeouts
             .into_iter()
@@ -484,7 +496,7 @@ impl Server {
                         to,
                         local,
                         bytes,
-                        barrier,
+                        barrier: barrier.min(self.effects.latest()),
                     };
                     self.effects.live(Output::Transmit(transmit));
                 }

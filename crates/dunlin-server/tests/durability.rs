@@ -585,3 +585,22 @@ proptest! {
         prop_assert_eq!(play.world.server.stats().requests, 0);
     }
 }
+
+/// Found by the seeded universe: a refresh that comes while the store fails is answered and cannot be
+/// stored. When the store works again it is, or the next crash would forget the Client too early.
+#[test]
+fn what_was_refreshed_while_the_store_failed_is_stored_when_it_works_again() {
+    let mut world = World::new();
+    let mut device = Device::new("lamp", 4000);
+    device.register(&mut world, &["lt=3600"]);
+    world.pass_s(3_000);
+    world.server.set_store_health(world.now, false);
+    world.drain();
+    assert_eq!(device.update(&mut world, &[], "").code, Code::CHANGED);
+    world.server.set_store_health(world.now, true);
+    world.drain();
+    world.restart();
+    // The lifetime that was registered has ended, the one that was refreshed has not.
+    world.pass_s(1_000);
+    assert_eq!(device.update(&mut world, &[], "").code, Code::CHANGED);
+}

@@ -289,6 +289,27 @@ fn ts_5_5_3_cancel_by_observe_asks_with_the_token() {
     assert!(is_reset(&device.got(&mut world)));
 }
 
+/// Found by the seeded universe: the Client had cancelled, its answer was lost, and we went on believing
+/// that it observes.
+#[test]
+fn ts_5_5_3_a_cancel_that_is_not_answered_ends_the_observation_over_a_crash_too() {
+    let mut world = World::new();
+    let (mut device, token) = observed(&mut world);
+    let request = world.ask("lamp", cancel("/3/0/9", CancelBy::Observe));
+    device.got(&mut world);
+    assert_eq!(
+        world.barrier, world.commits,
+        "the end is durable before it is asked for"
+    );
+    assert!(world.durable.observations.is_empty());
+    world.pass_s(100);
+    assert!(matches!(world.outcome(request), Some(Outcome::Failed(_))));
+    device.inbox(&mut world);
+    world.restart();
+    device.notify(&mut world, token, Code::CONTENT, Some(9), "2");
+    assert!(is_reset(&device.got(&mut world)));
+}
+
 #[test]
 fn ts_5_5_3_cancel_by_reset_rejects_the_next_notification() {
     let mut world = World::new();
@@ -311,6 +332,48 @@ fn ts_5_5_3_cancel_by_reset_rejects_the_next_notification() {
             path: path("/3/0/9")
         })
     );
+}
+
+/// Found by the seeded universe: the answer to an Observe is lost, and a notification comes instead. CoAP
+/// takes it for the answer and acknowledges it; the value must be durable before that leaves.
+#[test]
+fn a_notification_that_stands_for_the_answer_is_acknowledged_when_durable() {
+    let mut world = World::new();
+    let (mut device, _) = observed(&mut world);
+    device.register(&mut world, &[]);
+    let asked = device.got(&mut world);
+    let mut twin = device.clone();
+    device.notify(&mut world, asked.token, Code::CONTENT, Some(2), "77");
+    assert_eq!(level(&world), Some((77, false)));
+    assert_eq!(
+        device.got(&mut world).message_type,
+        MessageType::Acknowledgement
+    );
+    assert_eq!(world.barrier, world.commits);
+    // The same datagram again, while the disk still works on the commit.
+    twin.notify(&mut world, asked.token, Code::CONTENT, Some(2), "77");
+    assert_eq!(
+        device.got(&mut world).message_type,
+        MessageType::Acknowledgement
+    );
+    assert_eq!(world.barrier, world.commits);
+}
+
+/// Found by the seeded universe: the network gives a Client another address, and it notifies before
+/// it updates. A Reset would end the observation at the Client, while we believe in it for ever.
+#[test]
+fn a_notification_from_elsewhere_is_not_reset_and_comes_again_after_the_update() {
+    let mut world = World::new();
+    let (mut device, token) = observed(&mut world);
+    device.address = std::net::SocketAddr::from(([127, 0, 0, 1], 4_444)).into();
+    device.notify(&mut world, token, Code::CONTENT, Some(9), "2");
+    assert!(device.inbox(&mut world).is_empty(), "neither ACK nor Reset");
+    assert!(world.told().is_empty());
+    assert_eq!(device.update(&mut world, &[], "").code, Code::CHANGED);
+    device.notify(&mut world, token, Code::CONTENT, Some(10), "3");
+    let acknowledged = device.got(&mut world);
+    assert_eq!(acknowledged.message_type, MessageType::Acknowledgement);
+    assert_eq!(level(&world), Some((3, false)));
 }
 
 #[test]

@@ -80,7 +80,8 @@ pub struct Transmit {
     pub local: Option<IpAddr>,
     /// The bytes; give the buffer back with [`Transport::recycle`].
     pub bytes: Vec<u8>,
-    /// The commit that must be durable before they leave; 0 for none.
+    /// The commit that must be durable before they leave; 0 for none, and more than there are for
+    /// all there are by now.
     pub barrier: Barrier,
 }
 
@@ -374,7 +375,9 @@ impl Transport {
     ///
     /// The observation is not known.
     pub fn cancel_by_reset(&mut self, observation: ObservationId) -> Result<(), Refused> {
-        self.coap.cancel_by_reset(observation)
+        // Forgotten rather than marked: the next notification is a stray, which is rejected, and where
+        // none ever comes nothing is left.
+        self.coap.remove_observation(observation)
     }
 
     /// Cancels an observation by asking: GET with Observe 1 and its token (TS 1.0 §5.5.3).
@@ -570,11 +573,16 @@ impl Transport {
 
     fn addressed(&self, transmit: dunlin_coap::Transmit) -> Option<Transmit> {
         let (to, local) = self.peers.route(transmit.peer)?;
+        let barrier = match (&self.side, transmit.barrier) {
+            // What a Server answers to a Client's registration is not kept by the Client.
+            (Side::Client { .. }, dunlin_coap::LATEST) => 0,
+            (_, barrier) => barrier,
+        };
         Some(Transmit {
             to,
             local,
             bytes: transmit.bytes,
-            barrier: transmit.barrier,
+            barrier,
         })
     }
 

@@ -12,7 +12,7 @@ use super::{Endpoint, Timer};
 use crate::block::{BlockSize, BlockValue, Download, Fetched, Sent, Upload, response_of};
 use crate::code::Code;
 use crate::event::{Event, Failure, Refused, RequestSettings};
-use crate::id::{Barrier, ExchangeId, Instant, ObservationId, PeerId, RequestId};
+use crate::id::{Barrier, ExchangeId, Instant, LATEST, ObservationId, PeerId, RequestId};
 use crate::message::{Message, MessageId, MessageType, Payload, Request, Response, Token};
 use crate::option::{OptionNumber, Options, UintValue};
 use crate::outbox::{Draft, Extra, Outbox};
@@ -339,7 +339,7 @@ impl Endpoint {
         if confirmable && (survey.bad_option.is_some() || survey.bad_block) {
             self.reject_message(slot, message.message_type, message.message_id);
         } else {
-            self.acknowledge_message(slot, message.message_type, message.message_id, 0);
+            self.acknowledge_message(slot, message.message_type, message.message_id, LATEST);
         }
         self.take_response(now, index, message);
     }

@@ -50,8 +50,7 @@ impl Server {
         if asked && !awake && !settings.queue {
             return Err(Refused::ClientAsleep);
         }
-        let durable =
-            !awake || !command.is_idempotent() || matches!(command, Command::Observe { .. });
+        let durable = !awake || !command.is_idempotent() || changes_observations(&command);
         if (durable || !asked) && !self.healthy {
             return Err(Refused::StoreFailing);
         }
@@ -181,6 +180,8 @@ impl Server {
                 self.complete(now, request, Outcome::Failed(Failed::TimedOut));
             } else if self.healthy {
                 self.store_waiting(key, request);
+            } else {
+                self.arrears.insert(key);
             }
         }
     }
@@ -256,7 +257,10 @@ impl Server {
         let healthy = self.healthy;
         let at = work.waiting.iter().position(|request| {
             let request = requests.get(*request);
-            healthy || !request.stored && request.command.is_idempotent()
+            healthy
+                || !request.stored
+                    && request.command.is_idempotent()
+                    && !changes_observations(&request.command)
         })?;
         work.waiting.remove(at)
     }
@@ -307,9 +311,18 @@ impl Server {
             self.complete(now, request, Outcome::Done);
             return Sending::Over;
         };
-        let carriage = self.carriage(now, self.requests.get(request).timeout);
+        let carriage = Carriage {
+            barrier: self.effects.upcoming(),
+            ..self.carriage(now, self.requests.get(request).timeout)
+        };
         match self.transport.cancel_by_observe(now, relation, carriage) {
             Ok(wire) => {
+                // From here on nobody knows whether the Client still observes, so we do not say so;
+                // what it tells all the same is reset. That must outlive a crash.
+                if let Some(observed) = self.observed_at(key, path) {
+                    self.detach(observed);
+                    self.end_observation(now, observed, ObservationEnd::Cancelled);
+                }
                 self.under_way(key, wire, InFlight::Request(request));
                 Sending::UnderWay
             }
@@ -393,18 +406,8 @@ impl Server {
         client.formats.old_numbers |= answer
             .format
             .is_some_and(dunlin_lwm2m::ContentFormat::is_old);
-        match command {
-            Command::Observe { path, renew } => {
-                self.established(now, key, path, renew, request, answer);
-            }
-            Command::Cancel { path, .. } => {
-                // Whatever it said, it does not notify any more: what still comes is reset.
-                if let Some(observed) = self.observed_at(key, path) {
-                    self.detach(observed);
-                    self.end_observation(now, observed, ObservationEnd::Cancelled);
-                }
-            }
-            _ => {}
+        if let Command::Observe { path, renew } = command {
+            self.established(now, key, path, renew, request, answer);
         }
         self.complete(now, request, Outcome::Answered(Box::new(answered)));
     }
@@ -515,4 +518,9 @@ impl Server {
         self.rearm(now, key);
         Ok(())
     }
+}
+
+/// Whether something about an observation is stored when this is sent or answered.
+fn changes_observations(command: &Command) -> bool {
+    matches!(command, Command::Observe { .. } | Command::Cancel { .. })
 }

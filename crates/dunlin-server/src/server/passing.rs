@@ -3,7 +3,7 @@
 
 use dunlin_transport::{Now, PeerId, WallTime};
 
-use super::Server;
+use super::{DUE_PER_TURN, Server};
 use crate::change::{Change, Departure};
 use crate::command::{Failed, Outcome};
 use crate::config::DEPARTED_MAX;
@@ -142,6 +142,29 @@ impl Server {
             self.complete(now, request, Outcome::Failed(Failed::Expired));
         }
         self.book.client_mut(key).tidy();
+    }
+
+    /// The store works again: stores what it could not take, a bounded part at a time.
+    pub(super) fn store_arrears(&mut self, now: Now) {
+        self.arrears_timeout = None;
+        if !self.healthy {
+            return;
+        }
+        for _ in 0..DUE_PER_TURN {
+            let Some(key) = self.arrears.pop_first() else {
+                return;
+            };
+            // The key may have been given to another Client since: then nothing is due.
+            let Some(client) = self.book.get(key) else {
+                continue;
+            };
+            let sleeps = client.told != Presence::Awake && sleeps(client);
+            self.store_expiry_if_due(now, key);
+            if sleeps {
+                self.store_queue(now, key);
+            }
+        }
+        self.arrears_timeout = Some(now.instant);
     }
 
     /// Drops the memory of Clients that have been gone for long enough.

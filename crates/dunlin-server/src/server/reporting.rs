@@ -268,6 +268,10 @@ impl Server {
 
     pub(super) fn on_notification(&mut self, now: Now, notification: Notification) {
         let exchange = notification.exchange;
+        if self.comes_from_elsewhere(&notification) {
+            let _ = self.transport.ignore(now, exchange);
+            return;
+        }
         let Some((key, observed)) = self.observation_of(&notification) else {
             // The Client observes for somebody that is no more: a Reset cancels it there.
             self.stats.notifications_stray += 1;
@@ -309,6 +313,20 @@ impl Server {
         let current =
             observation.established == Some(client.id) && client.peer == notification.peer;
         current.then_some((key, observed))
+    }
+
+    /// The token is that of an observation which its Client holds, and the Client is registered
+    /// elsewhere: its network has given it another address, and it does not know yet. A Reset would
+    /// end the observation there and not here. Unanswered, it stores the value, updates, and tells
+    /// it again (RFC 7641 §4.5, TS 1.0 §5.5).
+    fn comes_from_elsewhere(&self, notification: &Notification) -> bool {
+        let observed = self.observations.find(notification.token);
+        observed.is_some_and(|observed| {
+            let observation = self.observations.get(observed);
+            self.book.get(observation.client).is_some_and(|client| {
+                observation.established == Some(client.id) && client.peer != notification.peer
+            })
+        })
     }
 
     fn take_notification(

@@ -566,18 +566,23 @@ impl Server {
     /// A refresh writes a record only when the true expiry would get further ahead of the stored
     /// one than is made good after a restart; then the answer waits for it, and no Client that was
     /// told 2.04 meets 4.04.
-    fn store_expiry_if_due(&mut self, now: Now, key: ClientKey) {
+    pub(super) fn store_expiry_if_due(&mut self, now: Now, key: ClientKey) {
         let client = self.book.client_mut(key);
         let expires_at = wall_of(now, client.expires);
         let ahead = expires_at.since(client.stored_expires_at);
-        if !self.healthy || ahead.as_millis() <= client.tenth().unsigned_abs().into() {
+        if ahead.as_millis() <= client.tenth().unsigned_abs().into() {
             return;
         }
+        if !self.healthy {
+            self.arrears.insert(key);
+            return;
+        }
+        let contact_at = wall_of(now, client.contact);
         client.stored_expires_at = expires_at;
         self.effects.change(Change::Renew {
             endpoint: client.endpoint.clone(),
             expires_at,
-            contact_at: now.wall,
+            contact_at,
             interval_s: client.interval_s,
         });
     }

@@ -34,7 +34,9 @@ pub(crate) struct World {
     pub(crate) needs: Vec<(NeedId, Need)>,
     /// Datagrams that have left.
     pub(crate) sent: VecDeque<(Address, Vec<u8>)>,
-    commits: u64,
+    pub(crate) commits: u64,
+    /// The barrier of the last datagram that left.
+    pub(crate) barrier: u64,
     wake_up: Option<Duration>,
     lives: u8,
 }
@@ -64,6 +66,7 @@ impl World {
             needs: Vec::new(),
             sent: VecDeque::new(),
             commits: 0,
+            barrier: 0,
             wake_up: None,
             lives: 1,
         }
@@ -84,6 +87,7 @@ impl World {
                 }
                 Output::Transmit(transmit) => {
                     assert!(transmit.barrier <= self.commits, "sent before its commit");
+                    self.barrier = transmit.barrier;
                     self.sent.push_back((transmit.to, transmit.bytes));
                 }
                 Output::Need { id, need } => self.needs.push((id, need)),
