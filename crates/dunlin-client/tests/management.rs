@@ -7,7 +7,9 @@ use common::*;
 use dunlin_client::Event;
 use dunlin_lwm2m::operation::{Argument, Arguments, Operation, ResponseCode, WriteMode};
 use dunlin_lwm2m::{ContentFormat, Path, Value};
-use dunlin_transport::coap::{Code, OptionNumber};
+use dunlin_transport::coap::{
+    Code, Message, MessageId, MessageType, OptionList, OptionNumber, Token,
+};
 
 const TLV: ContentFormat = ContentFormat::TLV;
 const JSON: ContentFormat = ContentFormat::JSON;
@@ -693,4 +695,28 @@ fn any_bytes_from_the_server_leave_the_client_standing() {
         world.settle();
     }
     assert_eq!(world.code(&read("/3/0/0")), ResponseCode::Content);
+}
+
+/// Found by the seeded universe: a late copy of the request set the numbers of its notifications back, and a
+/// Server takes what follows for old.
+#[test]
+fn rfc7641_4_4_an_observe_that_comes_again_does_not_set_the_order_back() {
+    let mut world = World::registered();
+    let mut list = OptionList::new();
+    list.push(OptionNumber::OBSERVE, b"");
+    for segment in ["3303", "0", "5700"] {
+        list.push(OptionNumber::URI_PATH, segment.as_bytes());
+    }
+    let mut ask = |message_id| {
+        let got = world.raw(&Message {
+            message_type: MessageType::Confirmable,
+            code: Code::GET,
+            message_id: MessageId(message_id),
+            token: Token::new(b"again").unwrap(),
+            options: list.view(),
+            payload: b"",
+        });
+        got[0].options.view().observe()
+    };
+    assert_eq!((ask(9_001), ask(9_002)), (Some(1), Some(2)));
 }

@@ -54,6 +54,10 @@ impl Endpoint {
             .exchange(exchange)
             .map(|open| (open.slot, open.token))?;
         let known = self.observer_with_token(slot, token);
+        // A late copy of the request must not set the order of notifications back (RFC 7641 §4.4).
+        let sequence = known
+            .and_then(|index| self.observers.get(index))
+            .map_or(1, |observer| (observer.sequence + 1) & 0xff_ffff);
         if known.is_none() {
             self.check_room_for_observer(slot)?;
         }
@@ -61,7 +65,6 @@ impl Endpoint {
         if let Some(index) = known {
             self.drop_observer(now, index, ObserverEnd::Replaced);
         }
-        let sequence = 1;
         let observer = self.insert_observer(now, slot, token, asking.key, sequence);
         self.answer(
             now,
