@@ -659,12 +659,12 @@ fn rfc7252_4_5_a_repeated_execute_is_answered_again_and_done_once() {
     assert_eq!(first.code, Code::CHANGED);
     let (_, _, bytes) = world.sent.last().cloned().unwrap();
     assert_eq!(world.told(), [Event::Reboot]);
-    let mut list = dunlin_transport::coap::OptionList::new();
+    let mut list = OptionList::new();
     for segment in ["3", "0", "4"] {
         list.push(OptionNumber::URI_PATH, segment.as_bytes());
     }
-    let again = dunlin_transport::coap::Message {
-        message_type: dunlin_transport::coap::MessageType::Confirmable,
+    let again = Message {
+        message_type: MessageType::Confirmable,
         code: Code::POST,
         message_id: first.message_id,
         token: first.token,
