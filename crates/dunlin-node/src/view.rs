@@ -131,6 +131,7 @@ fn identity(identity: &Identity) -> Option<String> {
         Identity::Certificate {
             common_name,
             alternative_names,
+            ..
         } => common_name
             .clone()
             .or_else(|| alternative_names.first().cloned()),

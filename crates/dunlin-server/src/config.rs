@@ -126,6 +126,7 @@ impl Admission {
             Identity::Certificate {
                 common_name,
                 alternative_names,
+                ..
             } => {
                 common_name.as_deref() == Some(endpoint)
                     || alternative_names.iter().any(|name| name == endpoint)
@@ -149,6 +150,7 @@ mod tests {
         let psk = Identity::PreSharedKey((*b"lamp-1").into());
         let rpk = Identity::RawPublicKey([0; 32]);
         let x509 = Identity::Certificate {
+            fingerprint: [0; 32],
             common_name: Some("lamp-1".into()),
             alternative_names: vec!["urn:uuid:1".into()],
         };

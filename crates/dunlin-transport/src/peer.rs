@@ -27,6 +27,8 @@ pub enum Identity {
     RawPublicKey([u8; 32]),
     /// A certificate that the node's verdict accepted.
     Certificate {
+        /// SHA-256 over the certificate (DER): names can be claimed by any self-signed one.
+        fingerprint: [u8; 32],
         /// The subject's common name.
         common_name: Option<String>,
         /// Its alternative names of type DNS and URI.

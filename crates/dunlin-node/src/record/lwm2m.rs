@@ -115,13 +115,15 @@ impl Item for Identity {
             Self::PreSharedKey(identity) => (1u8, Bytes(identity.to_vec())).write(w),
             Self::RawPublicKey(digest) => (2u8, Bytes(digest.to_vec())).write(w),
             Self::Certificate {
+                fingerprint,
                 common_name,
                 alternative_names,
             } => {
-                w.array(3).done();
+                w.array(4).done();
                 w.u8(3).done();
                 common_name.write(w);
                 alternative_names.write(w);
+                w.bytes(fingerprint).done();
             }
         }
     }
@@ -135,9 +137,13 @@ impl Item for Identity {
                 let digest = Bytes::read(r)?.0.try_into();
                 Self::RawPublicKey(digest.map_err(|_| Error::message("no SHA-256"))?)
             }
-            (3, 3) => Self::Certificate {
+            (3, 4) => Self::Certificate {
                 common_name: Item::read(r)?,
                 alternative_names: Item::read(r)?,
+                fingerprint: {
+                    let digest = Bytes::read(r)?.0.try_into();
+                    digest.map_err(|_| Error::message("no SHA-256"))?
+                },
             },
             _ => return Err(Error::message("no identity")),
         })
