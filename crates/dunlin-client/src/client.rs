@@ -373,6 +373,12 @@ impl Client {
             } => {
                 self.asked(peer, exchange, *operation, token);
             }
+            Heard::DownlinkBlock {
+                peer,
+                exchange,
+                token,
+                block,
+            } => self.asked_in_part(peer, exchange, token, *block),
             Heard::Answered {
                 request, answer, ..
             } => self.answered(request, &answer),

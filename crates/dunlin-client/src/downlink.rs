@@ -16,7 +16,7 @@ use dunlin_lwm2m::{
     ContentFormat, Deviation, Instance, Level, Node, Object, ObjectId, ObjectVersion, Path,
     Resource, ResourceValue, ShortServerId, Value, ValueType,
 };
-use dunlin_transport::{ExchangeId, PeerId, Token};
+use dunlin_transport::{ExchangeId, PeerId, Token, WrittenBlock};
 
 use crate::access::{self, Asker};
 use crate::client::Client;
@@ -71,6 +71,22 @@ impl Client {
         let _ = self
             .transport
             .answer_downlink(self.now, exchange, response, barrier);
+    }
+
+    /// A Server writes a Resource block by block: gathered, unless it is one that may be larger than
+    /// memory.
+    pub(crate) fn asked_in_part(
+        &mut self,
+        peer: PeerId,
+        exchange: ExchangeId,
+        _token: Token,
+        _block: WrittenBlock,
+    ) {
+        // An exchange that is over needs no answer.
+        let _ = match self.server_at(peer) {
+            None => self.transport.ignore_downlink(self.now, exchange),
+            Some(_) => self.transport.gather_downlink(self.now, exchange),
+        };
     }
 
     /// `None`: it has been answered already.

@@ -310,6 +310,10 @@ pub struct RequestSettings {
     pub block_size: Option<crate::block::BlockSize>,
     /// The longest response to gather; `None`: [`crate::Limits::response_max`].
     pub response_max: Option<usize>,
+    /// Ask for this block of the response and no other, and tell it as it stands, with its Block2 option
+    /// (RFC 7959 §2.4): for a body that is larger than memory, or that was fetched in part before.
+    /// `None`: the whole response is gathered.
+    pub block: Option<crate::block::BlockValue>,
 }
 
 impl Default for RequestSettings {
@@ -322,6 +326,7 @@ impl Default for RequestSettings {
             observe: false,
             block_size: None,
             response_max: None,
+            block: None,
         }
     }
 }

@@ -7,8 +7,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dunlin_lwm2m::ContentFormat;
+use dunlin_coap::{BlockSize, BlockValue};
 use dunlin_lwm2m::operation::{Operation, ResponseCode, Uplink};
+use dunlin_lwm2m::{ContentFormat, Path};
 
 use crate::address::Address;
 use crate::peer::PeerId;
@@ -56,6 +57,28 @@ pub enum Event {
         operation: Box<Operation>,
         /// The token, which names an observation for as long as it lives (RFC 7641 §4.1).
         token: Token,
+    },
+    /// A Server writes a Resource block by block (client side), and this is one block. The role takes
+    /// it with `proceed_downlink`, has the whole gathered with `gather_downlink` (at the first
+    /// block), or ends it with `answer_downlink`, which is the only way at the last one.
+    DownlinkBlock {
+        /// Who writes.
+        peer: PeerId,
+        /// What the answer is given for; another one for each block.
+        exchange: ExchangeId,
+        /// The token of this block.
+        token: Token,
+        /// What is written.
+        block: Box<WrittenBlock>,
+    },
+    /// A server answered a `fetch` of ours (client side); the request is over.
+    Fetched {
+        /// Which request.
+        request: RequestId,
+        /// Who answered.
+        peer: PeerId,
+        /// What it gave.
+        block: FetchedBlock,
     },
     /// The peer answered a request of ours; the request is over.
     Answered {
@@ -172,6 +195,55 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
+}
+
+/// One block of a Resource's new value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenBlock {
+    /// The Resource.
+    pub path: Path,
+    /// How the whole is written.
+    pub format: ContentFormat,
+    /// Where the block begins in the whole. 0 begins anew, also in the middle of one.
+    pub offset: u64,
+    /// Whether more blocks follow.
+    pub more: bool,
+    /// How long the whole is, if the Server says so.
+    pub size: Option<u64>,
+    /// The bytes of this block.
+    pub bytes: Vec<u8>,
+}
+
+/// What is asked of any CoAP server: one block of the representation at a URI (RFC 7252 §6.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The host as the URI has it, if it is a name.
+    pub host: Option<String>,
+    /// The segments of the path, decoded.
+    pub path: Vec<String>,
+    /// The parts of the query, decoded.
+    pub queries: Vec<String>,
+    /// Which block, and how large.
+    pub block: BlockValue,
+}
+
+/// What a CoAP server gave for a [`Fetch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedBlock {
+    /// The code; `Err` holds the byte of one that LwM2M does not define.
+    pub code: Result<ResponseCode, u8>,
+    /// Where the block begins in the whole; 0 for an answer that is no block.
+    pub offset: u64,
+    /// Whether more blocks follow.
+    pub more: bool,
+    /// The size of the server's blocks; `None` for an answer that is no block.
+    pub block_size: Option<BlockSize>,
+    /// How long the whole is, if the server says so.
+    pub size: Option<u64>,
+    /// Which version of the representation this is of.
+    pub etag: Option<Vec<u8>>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// The peer's answer to a request of ours.

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod address;
+mod blocks;
 mod event;
 mod map;
 mod now;
@@ -18,8 +19,9 @@ mod transport;
 pub use address::{Address, Bearer};
 pub use dunlin_coap as coap;
 pub use event::{
-    Answer, Event, ExchangeId, Failure, LOCATION_LENGTH, NotificationId, ObservationEnd,
-    ObservationId, ObserverEnd, ObserverId, Relation, RequestId, Token, UplinkAnswer, Violation,
+    Answer, Event, ExchangeId, Failure, Fetch, FetchedBlock, LOCATION_LENGTH, NotificationId,
+    ObservationEnd, ObservationId, ObserverEnd, ObserverId, Relation, RequestId, Token,
+    UplinkAnswer, Violation, WrittenBlock,
 };
 pub use map::request::Interface;
 pub use now::{Instant, Now, WallTime};

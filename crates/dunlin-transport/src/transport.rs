@@ -29,7 +29,7 @@ use crate::map::request::{
     encode_deregister, encode_operation, encode_register, encode_update,
 };
 use crate::map::response::{
-    decode_answer, encode_downlink_answer, encode_refusal, encode_uplink_answer,
+    decode_answer, decode_block, encode_downlink_answer, encode_refusal, encode_uplink_answer,
 };
 use crate::now::{Instant, Now};
 use crate::peer::{Peer, PeerId, Peers};
@@ -95,7 +95,7 @@ pub struct Carriage {
 }
 
 impl Carriage {
-    fn settings(self, observe: bool) -> RequestSettings {
+    pub(crate) fn settings(self, observe: bool) -> RequestSettings {
         RequestSettings {
             barrier: self.barrier,
             deadline: self.deadline,
@@ -108,26 +108,32 @@ impl Carriage {
 /// Datagrams on one side, operations of known peers on the other.
 #[derive(Debug)]
 pub struct Transport {
-    side: Side,
-    coap: Endpoint,
-    peers: Peers,
+    pub(crate) side: Side,
+    pub(crate) coap: Endpoint,
+    pub(crate) peers: Peers,
     events: VecDeque<Event>,
     /// The peer of the datagram that was handed in last, told when all it caused has been told.
     heard: Option<PeerId>,
+    /// Requests for one block each; CoAP bounds how many there are.
+    pub(crate) fetches: Vec<RequestId>,
     noise: u64,
-    now: Instant,
+    pub(crate) now: Instant,
 }
 
 impl Transport {
     /// A machine without peers. All chance it needs comes from `seed`.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut coap = config.coap;
+        // A Client takes large values block by block: a package has more bytes than its memory.
+        coap.ask_for_bodies = matches!(config.side, Side::Client { .. });
         Self {
             side: config.side,
-            coap: Endpoint::new(config.coap, seed),
+            coap: Endpoint::new(coap, seed),
             peers: Peers::default(),
             events: VecDeque::new(),
             heard: None,
+            fetches: Vec::new(),
             noise: 0,
             now: Instant::ZERO,
         }
@@ -599,7 +605,26 @@ impl Transport {
                 self.coap.recycle(request.options.into_buffer());
                 return event;
             }
+            CoapEvent::Block {
+                exchange,
+                peer,
+                token,
+                offset,
+                more,
+                request,
+                ..
+            } => return self.asked_in_part(exchange, peer, token, offset, more, &request),
             CoapEvent::Acknowledged { request, peer } => Event::Acknowledged { request, peer },
+            CoapEvent::Response {
+                request,
+                peer,
+                response,
+                ..
+            } if self.fetched(request) => Event::Fetched {
+                request,
+                peer,
+                block: decode_block(&response),
+            },
             CoapEvent::Response {
                 request,
                 peer,
@@ -618,11 +643,14 @@ impl Transport {
                 request,
                 peer,
                 failure,
-            } => Event::Failed {
-                request,
-                peer,
-                failure: failed(failure),
-            },
+            } => {
+                self.fetched(request);
+                Event::Failed {
+                    request,
+                    peer,
+                    failure: failed(failure),
+                }
+            }
             CoapEvent::Notification {
                 exchange,
                 observation,

@@ -34,6 +34,8 @@ pub(crate) struct Asked {
     /// The largest blocks, if the caller wants others than the profile's.
     asked_size: Option<BlockSize>,
     response_max: usize,
+    /// The one block of the response that the caller wants.
+    block: Option<BlockValue>,
     /// Of the message sent last.
     message_id: MessageId,
     transmission: Option<u32>,
@@ -162,6 +164,7 @@ impl Endpoint {
             observe,
             asked_size: settings.block_size,
             response_max,
+            block: settings.block,
             message_id: MessageId(0),
             transmission: None,
             state: State::Waiting,
@@ -385,7 +388,8 @@ impl Endpoint {
             let fetched = download.take(message);
             return self.take_fetched(now, index, fetched);
         }
-        match survey.block2.filter(|block| block.more || block.number > 0) {
+        let joined = |block: &BlockValue| asked.block.is_none() && (block.more || block.number > 0);
+        match survey.block2.filter(joined) {
             None => self.complete_request(now, index, response_of(message)),
             Some(block) => match Download::begin(message, block, asked.response_max) {
                 Ok(download) => {
@@ -571,6 +575,8 @@ fn write_request(outbox: &mut Outbox, asked: &Asked) -> Vec<u8> {
             asked.request.code == Code::FETCH && whole.len() <= BlockSize::LARGEST.bytes();
         payload = if repeated { whole } else { &[] };
         block2 = Some(UintValue::new(download.wanted().to_uint()));
+    } else if let Some(block) = asked.block {
+        block2 = Some(UintValue::new(block.to_uint()));
     } else if let Some(size) = asked.asked_size {
         // Early negotiation (RFC 7959 §2.4): the caller knows that the peer or the way is narrow.
         let block = BlockValue {

@@ -812,3 +812,38 @@ fn a_large_answer_that_comes_separately_is_fetched_when_its_turn_comes() {
     assert!(matches!(bench.event(), Event::Response { response, .. }
         if response.payload[..] == body));
 }
+
+#[test]
+fn rfc7959_2_4_one_block_alone_is_asked_for_and_told_as_it_stands() {
+    let mut bench = Bench::new();
+    let body = body(200);
+    for number in [2, 0] {
+        let wanted = BlockValue {
+            number,
+            more: false,
+            size: BlockSize::fitting(64),
+        };
+        let request = Request::new(Code::GET).with_path("fw");
+        let settings = RequestSettings {
+            block: Some(wanted),
+            ..Default::default()
+        };
+        bench
+            .command(|e, now| e.request(now, PEER, request, settings))
+            .unwrap();
+        let sent = bench.sent();
+        assert_eq!(
+            block(sent.options.view().block2()),
+            Some((number, false, 64))
+        );
+        bench.receive(part(&sent, &body, number, 64, b"v1"));
+        let Event::Response { response, .. } = bench.event() else {
+            panic!("an answer")
+        };
+        assert_eq!(&response.payload[..], chunk(&body, number as usize, 64));
+        let options = response.options.view();
+        assert_eq!(block(options.block2()), Some((number, true, 64)));
+        assert_eq!(options.etag(), Some(&b"v1"[..]));
+        bench.silent();
+    }
+}

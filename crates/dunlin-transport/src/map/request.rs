@@ -16,7 +16,7 @@ use dunlin_lwm2m::operation::{
 };
 use dunlin_lwm2m::{Level, Path};
 
-use crate::event::{LOCATION_LENGTH, Violation};
+use crate::event::{Fetch, LOCATION_LENGTH, Violation};
 
 /// More path segments than this no location of ours and no path of LwM2M has.
 const SEGMENTS_MAX: usize = 8;
@@ -214,6 +214,17 @@ pub(crate) fn encode_bootstrap_request(asked: &BootstrapRequest) -> Request {
         Request::new(Code::POST).with_path(BOOTSTRAP),
         &asked.queries(),
     )
+}
+
+/// `GET` of one block of whatever a URI names (RFC 7252 §6.4, RFC 7959 §2.4).
+pub(crate) fn encode_fetch(fetch: &Fetch) -> Request {
+    let mut request = Request::new(Code::GET);
+    if let Some(host) = &fetch.host {
+        request
+            .options
+            .push(OptionNumber::URI_HOST, host.as_bytes());
+    }
+    add_queries(add_location(request, &fetch.path), &fetch.queries)
 }
 
 fn add_location(mut request: Request, location: &[String]) -> Request {

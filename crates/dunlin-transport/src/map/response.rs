@@ -3,11 +3,11 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use dunlin_coap::{Code, ObservationId, OptionNumber, Response as CoapResponse, Token};
+use dunlin_coap::{BlockValue, Code, ObservationId, OptionNumber, Response as CoapResponse, Token};
 use dunlin_lwm2m::ContentFormat;
 use dunlin_lwm2m::operation::{Response, ResponseCode};
 
-use crate::event::{Answer, Relation, UplinkAnswer};
+use crate::event::{Answer, FetchedBlock, Relation, UplinkAnswer};
 
 /// Diagnostic payloads are cut here, so that a refusal fits every datagram (RFC 7252 §5.5.2).
 const DIAGNOSTIC_BYTES_MAX: usize = 200;
@@ -88,5 +88,19 @@ pub(crate) fn decode_answer(
         observation: relation.map(|(id, token)| Relation { id, token }),
         max_age_s,
         payload: response.payload.into_vec(),
+    }
+}
+/// What a CoAP server gave for a fetch of one block.
+pub(crate) fn decode_block(response: &CoapResponse) -> FetchedBlock {
+    let options = response.options.view();
+    let block = options.block2();
+    FetchedBlock {
+        code: ResponseCode::from_byte(response.code.0).ok_or(response.code.0),
+        offset: block.map_or(0, BlockValue::offset),
+        more: block.is_some_and(|block| block.more),
+        block_size: block.map(|block| block.size),
+        size: options.size2().map(u64::from),
+        etag: options.etag().map(<[u8]>::to_vec),
+        bytes: response.payload.to_vec(),
     }
 }
