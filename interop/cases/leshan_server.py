@@ -9,20 +9,21 @@ from kit import DDF, LESHAN, Cases, free_port, want
 def run(kit, table, line):
     command = kit.leshan(line)
     cases = Cases(table, "Leshan Server", LESHAN[line], "from us")
-    port = free_port(socket.SOCK_DGRAM)
-    server = kit.start([*command, "server", port, *DDF])
+    uri = f"coap://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    server = kit.start([*command, "server", uri, *DDF])
     server.wait("event listening", within=30)
-    plain(kit, cases, server, port, line)
-    sleeping(kit, cases, server, port)
+    plain(kit, cases, server, uri)
+    sleeping(kit, cases, server, uri)
+    version6(kit, cases, command)
 
 
-def start(kit, port, endpoint, lifetime=60, binding="U"):
-    return kit.start([kit.device, f"coap://127.0.0.1:{port}", endpoint, lifetime, binding, *DDF])
+def start(kit, uri, endpoint, lifetime=60, binding="U"):
+    return kit.start([kit.device, uri, endpoint, lifetime, binding, *DDF])
 
 
-def plain(kit, cases, server, port, line):
+def plain(kit, cases, server, uri):
     ep = "dunlin-device"
-    client = start(kit, port, ep)
+    client = start(kit, uri, ep)
 
     def ask(verb, path, *more, good="2."):
         said = server.ask(" ".join([verb, ep, path, *map(str, more)]))
@@ -217,9 +218,9 @@ def plain(kit, cases, server, port, line):
     cases.case("De-register", deregister)
 
 
-def sleeping(kit, cases, server, port):
+def sleeping(kit, cases, server, uri):
     ep = "dunlin-sleeper"
-    client = start(kit, port, ep, 30, "UQ")
+    client = start(kit, uri, ep, 30, "UQ")
 
     def queue():
         said = server.wait(f"event registered {ep}")
@@ -232,4 +233,25 @@ def sleeping(kit, cases, server, port):
         want(said.startswith("2.04"), said)
 
     cases.case("Queue mode: sleeps, wakes with an Update, is written", queue)
+    client.end()
+
+
+def version6(kit, cases, command):
+    uri = f"coap://[::1]:{free_port(socket.SOCK_DGRAM)}"
+    server = kit.start([*command, "server", uri, *DDF])
+    server.wait("event listening", within=30)
+    ep = "dunlin-six"
+    client = start(kit, uri, ep)
+
+    def over():
+        server.wait(f"event registered {ep}")
+        want("dunlin" in server.ask(f"read {ep} /3/0/0 TEXT"), "not read")
+        want(server.ask(f"observe {ep} /3303/0/5700 -").startswith("2.05"), "not observed")
+        since = server.mark()
+        client.ask("temperature 22.5")
+        server.wait("event notified /3303/0/5700 .*22.5", since)
+        client.end()
+        server.wait(f"event deregistered {ep}")
+
+    cases.case("IPv6: Register, Read, Observe, De-register", over)
     client.end()

@@ -163,6 +163,9 @@ deviations! {
     /// Time stamps in a Read answer.
     TimestampsInRead = "timestamps_in_read",
         "The Client sends times in answers to Read; the newest values count, the rest is history.";
+    /// `lwm2m` with the major version of the Server and a later minor one.
+    VersionLater = "version_later",
+        "The Client speaks a later minor version of LwM2M; it is served with what 1.0 has.";
 }
 
 /// A set of deviations. Small, copied freely, and stored as its bits.

@@ -51,7 +51,9 @@ pub struct ServerConfig {
     pub owned: VirtualShards,
     /// Whether other Servers own the other virtual shards: then a new name is claimed from them.
     pub claims: bool,
-    /// The highest version of the enabler that is served; higher ones get 4.12.
+    /// The highest version of the enabler that is served in full. A Client of a later minor version
+    /// is served with what this one has, and refused with 4.12 if strict; one of another major
+    /// version is always refused.
     pub version: LwM2mVersion,
     /// Whether departures from the standard are refused.
     pub strictness: Strictness,

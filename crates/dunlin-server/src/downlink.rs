@@ -6,8 +6,8 @@ use dunlin_lwm2m::format::{self, Decoded};
 use dunlin_lwm2m::link::Discovered;
 use dunlin_lwm2m::operation::{Operation, ResponseCode, WriteMode};
 use dunlin_lwm2m::{
-    ContentFormat, Deviation, Deviations, Instance, Level, LwM2mVersion, Node, Object, Path,
-    Resource, ResourceValue, Value,
+    ContentFormat, Deviation, Deviations, Instance, Level, Node, Object, Path, Resource,
+    ResourceValue, Value,
 };
 use dunlin_transport::Answer;
 
@@ -68,14 +68,12 @@ pub(crate) fn check(command: &Command) -> Result<(), Refused> {
 /// What of a Client decides how it is spoken to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner<'a> {
-    pub(crate) version: LwM2mVersion,
     pub(crate) formats: &'a crate::change::FormatMemory,
 }
 
 impl<'a> Manner<'a> {
     pub(crate) fn of(client: &'a Client) -> Self {
         Self {
-            version: client.version,
             formats: &client.formats,
         }
     }
@@ -89,12 +87,13 @@ impl<'a> Manner<'a> {
         }
     }
 
-    /// What a Read asks for. A 1.0 Client must have TLV (TS 6.4), later ones choose themselves.
+    /// What a Read asks for. A 1.0 Client must have TLV (TS 6.4); a later one may choose a format
+    /// that is not read here, so it is asked for TLV too, and 4.06 leaves the choice to it.
     pub(crate) fn accept(self, asked: Option<ContentFormat>) -> Option<ContentFormat> {
-        let rule = self.formats.read.unwrap_or(match self.version {
-            LwM2mVersion::V1_0 => AcceptRule::Ask(ContentFormat::TLV),
-            _ => AcceptRule::Leave,
-        });
+        let rule = self
+            .formats
+            .read
+            .unwrap_or(AcceptRule::Ask(ContentFormat::TLV));
         match (asked, rule) {
             (Some(format), _) | (None, AcceptRule::Ask(format)) => Some(self.number(format)),
             (None, AcceptRule::Leave) => None,

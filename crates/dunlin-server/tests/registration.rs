@@ -2,12 +2,14 @@
 
 mod common;
 
-use common::{Device, World, name};
+use common::{Device, World, name, path};
 use dunlin_lwm2m::operation::{ResponseCode, Strictness};
+use dunlin_lwm2m::{Deviation, LwM2mVersion};
 use dunlin_server::change::Departure;
 use dunlin_server::config::Admission;
 use dunlin_server::{
-    Answer, ClientFilter, EventKind, ListedClient, LiveEvent, Need, Presence, Refused, ServerConfig,
+    Answer, ClientFilter, Command, EventKind, ListedClient, LiveEvent, Need, Presence, Refused,
+    ServerConfig,
 };
 use dunlin_transport::coap::Code;
 
@@ -54,7 +56,7 @@ fn ts_5_3_1_a_second_register_replaces_the_first() {
 fn ts_5_3_1_versions_that_are_not_served_get_4_12() {
     let mut world = World::new();
     let mut device = Device::new("lamp", 4000);
-    for version in ["lwm2m=1.1", "lwm2m=2.0"] {
+    for version in ["lwm2m=0.9", "lwm2m=2.0"] {
         device.request(
             &mut world,
             Code::POST,
@@ -72,6 +74,31 @@ fn ts_5_3_1_versions_that_are_not_served_get_4_12() {
             ..
         })
     ));
+}
+
+#[test]
+fn leshan_2_a_client_of_a_later_minor_version_is_served_with_what_1_0_has() {
+    let queries = ["ep=lamp", "lt=60", "lwm2m=1.1", "b=U", "Q"];
+    let links = "</>;rt=\"oma.lwm2m\";ct=\"60 110 112 11542 11543\",</1>;ver=1.1,</1/0>,</3/0>";
+    let mut world = World::new();
+    let mut device = Device::new("lamp", 4000);
+    device.request(&mut world, Code::POST, &["rd"], &queries, links);
+    assert_eq!(device.got(&mut world).code, Code::CREATED);
+    let view = world.server.client(world.now, &name("lamp")).unwrap();
+    let registration = view.registration;
+    assert_eq!(registration.version, LwM2mVersion::V1_1);
+    assert_eq!(registration.binding.as_str(), "UQ");
+    assert!(registration.deviations.contains(Deviation::VersionLater));
+    // It may answer in SenML if it is left to choose, and that is not read here.
+    world.ask("lamp", Command::Read { path: path("/3/0") });
+    assert_eq!(device.got(&mut world).accept(), Some(11542));
+
+    let mut world = World::with(ServerConfig {
+        strictness: Strictness::Strict,
+        ..ServerConfig::default()
+    });
+    device.request(&mut world, Code::POST, &["rd"], &queries[..4], links);
+    assert_eq!(device.got(&mut world).code, Code::PRECONDITION_FAILED);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 import java.io.BufferedReader;
 import java.io.FileInputStream;
 import java.io.InputStreamReader;
+import java.net.URI;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -75,19 +76,19 @@ public class Peer {
         System.out.flush();
     }
 
-    /** Peer server PORT DDF… | Peer client PORT ENDPOINT LIFETIME BINDING DDF… */
+    /** Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… */
     public static void main(String[] arguments) throws Exception {
         boolean server = arguments[0].equals("server");
-        int port = Integer.parseInt(arguments[1]);
+        String uri = arguments[1];
         List<ObjectModel> models = ObjectLoader.loadDefault();
         for (String file : Arrays.copyOfRange(arguments, server ? 2 : 5, arguments.length)) {
             models.addAll(ObjectLoader.loadDdfFile(new FileInputStream(file), file));
         }
         if (server) {
-            serve(port, models);
+            serve(new URI(uri), models);
         } else {
             long lifetime = Long.parseLong(arguments[3]);
-            connect(port, arguments[2], lifetime, BindingMode.valueOf(arguments[4]), models);
+            connect(uri, arguments[2], lifetime, BindingMode.valueOf(arguments[4]), models);
         }
         System.exit(0);
     }
@@ -144,10 +145,10 @@ public class Peer {
         }
     }
 
-    static void connect(int port, String endpoint, long lifetime, BindingMode binding, List<ObjectModel> models)
+    static void connect(String uri, String endpoint, long lifetime, BindingMode binding, List<ObjectModel> models)
             throws Exception {
         ObjectsInitializer objects = new ObjectsInitializer(new StaticModel(models));
-        objects.setInstancesForObject(0, Security.noSec("coap://127.0.0.1:" + port, 123));
+        objects.setInstancesForObject(0, Security.noSec(uri, 123));
         objects.setInstancesForObject(1, new Server(123, lifetime, binding, false));
         objects.setInstancesForObject(3, new Plain());
         Kept temperature = new Kept(0, 5700, 21.5, 5701, "Cel", 5601, 1.0, 5602, 40.0);
@@ -162,7 +163,7 @@ public class Peer {
         objects.setClassForObject(SAMPLER, Kept.class);
         objects.setInstancesForObject(SAMPLER, sampler);
         LeshanClientBuilder builder = new LeshanClientBuilder(endpoint);
-        builder.setLocalAddress("127.0.0.1", 0);
+        builder.setLocalAddress(new URI(uri).getHost(), 0);
         builder.setObjects(objects.createAll());
         LeshanClient client = builder.build();
         client.addObserver(new LwM2mClientObserverAdapter() {
@@ -219,9 +220,9 @@ public class Peer {
 
     // ---- the Server
 
-    static void serve(int port, List<ObjectModel> models) throws Exception {
+    static void serve(URI uri, List<ObjectModel> models) throws Exception {
         LeshanServerBuilder builder = new LeshanServerBuilder();
-        builder.setLocalAddress("127.0.0.1", port);
+        builder.setLocalAddress(uri.getHost(), uri.getPort());
         builder.disableSecuredEndpoint();
         builder.setObjectModelProvider(new StaticModelProvider(models));
         LeshanServer server = builder.build();

@@ -1,7 +1,7 @@
 //! The registration interface; TS 1.0 §5.3: Register, Update, De-register, and the lifetime.
 
-use dunlin_lwm2m::operation::{Deregister, Register, ResponseCode, Update, Uplink};
-use dunlin_lwm2m::{EndpointName, LwM2mVersion};
+use dunlin_lwm2m::operation::{Deregister, Register, ResponseCode, Strictness, Update, Uplink};
+use dunlin_lwm2m::{Deviation, EndpointName};
 use dunlin_transport::{
     ExchangeId, Identity, LOCATION_LENGTH, Now, PeerId, UplinkAnswer, WallTime,
 };
@@ -145,17 +145,21 @@ impl Server {
         now: Now,
         peer: PeerId,
         exchange: ExchangeId,
-        register: Register,
+        mut register: Register,
     ) -> Result<(), Refusal> {
-        if !self.config.version.serves(register.version) {
-            let LwM2mVersion { major, minor } = self.config.version;
-            return Err(Refusal::new(
-                ResponseCode::PreconditionFailed,
-                format!(
-                    "LwM2M {} is not served, {major}.{minor} is",
-                    register.version
-                ),
-            ));
+        let served = self.config.version;
+        if !served.serves(register.version) {
+            // A later minor version only adds, and a Server may serve it with what it has; Leshan 2
+            // has Clients that never say 1.0 and understand every operation of it.
+            if register.version.major != served.major
+                || self.config.strictness == Strictness::Strict
+            {
+                return Err(Refusal::new(
+                    ResponseCode::PreconditionFailed,
+                    format!("LwM2M {} is not served, {served} is", register.version),
+                ));
+            }
+            register.deviations.insert(Deviation::VersionLater);
         }
         let identity = self
             .transport
