@@ -23,6 +23,7 @@ use crate::account::Account;
 use crate::attributes::AttributeBook;
 use crate::change::Snapshot;
 use crate::event::{Answer, Commit, Event, NeedId, Output, Reason};
+use crate::firmware::Firmware;
 use crate::notify::Observation;
 use crate::registration::{Phase, Registration};
 use crate::sleep::Sleep;
@@ -71,6 +72,7 @@ pub struct Client {
     pub(crate) transport: Transport,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) sleep: Sleep,
+    pub(crate) firmware: Firmware,
     /// Names that are being looked up.
     pub(crate) needs: BTreeMap<NeedId, ShortServerId>,
     pub(crate) next_need: u64,
@@ -99,6 +101,7 @@ impl Client {
         };
         Self {
             sleep: Sleep::new(config.awake_window),
+            firmware: Firmware::default(),
             config,
             tree,
             attributes: AttributeBook::default(),
@@ -129,7 +132,9 @@ impl Client {
 
     /// The network is there: register with every Server.
     pub fn start(&mut self, now: Now) {
+        self.now = now;
         self.started = true;
+        self.resume_firmware();
         self.proceed(now);
     }
 
@@ -193,10 +198,16 @@ impl Client {
     /// A question is answered. Answers to questions that are over are passed over.
     pub fn handle_answer(&mut self, now: Now, need: NeedId, answer: Answer) {
         self.now = now;
+        if self.firmware.awaits(need) {
+            self.package_answered(answer);
+            return self.proceed(now);
+        }
         let Some(server) = self.needs.remove(&need) else {
             return;
         };
-        let Answer::Resolved(address) = answer;
+        let Answer::Resolved(address) = answer else {
+            return;
+        };
         let waits = self.registrations.get(&server).is_some_and(
             |one| matches!(one.phase, Phase::Resolving { need: asked, .. } if asked == need),
         );
@@ -294,6 +305,7 @@ impl Client {
             .chain(registrations)
             .chain(self.transport_timeout)
             .chain(self.sleep.next())
+            .chain(self.firmware.next())
             .min()
     }
 
@@ -302,6 +314,7 @@ impl Client {
         self.now = now;
         self.hear();
         if self.started {
+            self.drive_firmware();
             self.reconcile();
             self.hear();
         }
@@ -341,7 +354,9 @@ impl Client {
                 Phase::Registered | Phase::Due { .. } | Phase::Stopped
             )
         });
-        registering || self.observations.iter().any(|one| one.under_way.is_some())
+        registering
+            || self.firmware.is_busy()
+            || self.observations.iter().any(|one| one.under_way.is_some())
     }
 
     /// Drains the transport.
@@ -376,9 +391,15 @@ impl Client {
             Heard::DownlinkBlock {
                 peer,
                 exchange,
-                token,
                 block,
-            } => self.asked_in_part(peer, exchange, token, *block),
+                ..
+            } => self.asked_in_part(peer, exchange, *block),
+            Heard::Fetched { request, block, .. } if self.firmware.fetches(request) => {
+                self.package_fetched(block);
+            }
+            Heard::Failed {
+                request, failure, ..
+            } if self.firmware.fetches(request) => self.package_not_fetched(failure),
             Heard::Answered {
                 request, answer, ..
             } => self.answered(request, &answer),

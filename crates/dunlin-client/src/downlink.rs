@@ -21,6 +21,7 @@ use dunlin_transport::{ExchangeId, PeerId, Token, WrittenBlock};
 use crate::access::{self, Asker};
 use crate::client::Client;
 use crate::event::{Event, Output};
+use crate::firmware;
 use crate::notify::Observation;
 use crate::object::Action;
 use crate::object::server::DISABLE_TIMEOUT;
@@ -52,41 +53,68 @@ impl Client {
         };
         let path = operation.path();
         let answered = self.operate(server, exchange, operation, token);
-        let (response, barrier) = match answered {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return,
-            Err(Refusal { code, what }) => {
-                self.tell(Event::Refused {
-                    server,
-                    path,
-                    code,
-                    what,
-                });
-                let mut response = Response::new(code);
-                response.payload = what.as_bytes().to_vec();
-                (response, 0)
+        match answered {
+            Ok(Some((response, barrier))) => {
+                // The Server may have given up meanwhile; then nobody waits for this.
+                let _ = self
+                    .transport
+                    .answer_downlink(self.now, exchange, response, barrier);
             }
-        };
-        // The Server may have given up meanwhile; then nobody waits for this.
-        let _ = self
-            .transport
-            .answer_downlink(self.now, exchange, response, barrier);
+            Ok(None) => {}
+            Err(refusal) => self.refuse(server, exchange, path, refusal),
+        }
     }
 
-    /// A Server writes a Resource block by block: gathered, unless it is one that may be larger than
-    /// memory.
+    /// A Server writes a Resource block by block: gathered, but for a package, which may be larger
+    /// than memory.
     pub(crate) fn asked_in_part(
         &mut self,
         peer: PeerId,
         exchange: ExchangeId,
-        _token: Token,
-        _block: WrittenBlock,
+        block: WrittenBlock,
     ) {
         // An exchange that is over needs no answer.
-        let _ = match self.server_at(peer) {
-            None => self.transport.ignore_downlink(self.now, exchange),
-            Some(_) => self.transport.gather_downlink(self.now, exchange),
+        let Some(server) = self.server_at(peer) else {
+            let _ = self.transport.ignore_downlink(self.now, exchange);
+            return;
         };
+        if !self.is_package(&block) {
+            let _ = self.transport.gather_downlink(self.now, exchange);
+            return;
+        }
+        let (asker, path) = (self.asker(server), block.path);
+        if let Err(refusal) = self.push_block(asker, exchange, block) {
+            self.refuse(server, exchange, path, refusal);
+        }
+    }
+
+    fn asker(&self, server: ShortServerId) -> Asker {
+        Asker {
+            server,
+            alone: self.registrations.len() == 1,
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        server: ShortServerId,
+        exchange: ExchangeId,
+        path: Path,
+        refusal: Refusal,
+    ) {
+        let Refusal { code, what } = refusal;
+        self.tell(Event::Refused {
+            server,
+            path,
+            code,
+            what,
+        });
+        let mut response = Response::new(code);
+        response.payload = what.as_bytes().to_vec();
+        // The Server may have given up meanwhile; then nobody waits for this.
+        let _ = self
+            .transport
+            .answer_downlink(self.now, exchange, response, 0);
     }
 
     /// `None`: it has been answered already.
@@ -97,14 +125,19 @@ impl Client {
         operation: Operation,
         token: Token,
     ) -> Result<Option<(Response, u64)>, Refusal> {
-        let asker = Asker {
-            server,
-            alone: self.registrations.len() == 1,
-        };
+        let asker = self.asker(server);
         access::authorize(&self.tree, asker, &operation)?;
         let answer = match operation {
             Operation::Read { path, accept } => self.read_for(asker, path, accept)?,
             Operation::Discover { path } => self.discover(server, path)?,
+            Operation::Write {
+                path,
+                format,
+                payload,
+                ..
+            } if firmware::concerns(path) => {
+                return self.write_firmware(asker, exchange, path, format, &payload);
+            }
             Operation::Write {
                 path,
                 mode,
@@ -176,16 +209,26 @@ impl Client {
         format: ContentFormat,
         payload: &[u8],
     ) -> Answered {
-        self.tree.find_writable(path)?;
-        if let Some(definition) = self.tree.definition_at(path) {
-            check_format(definition, format)?;
-        }
-        let node = self.decode(path, format, payload, is_harmless)?.node;
-        let paths = self.tree.write(path, mode, node, self.now.wall)?;
+        let node = self.written(path, format, payload)?;
+        let paths = self.tree.write(path, mode, node, self.now)?;
         let barrier = self.commit();
         self.values_changed(&paths);
         self.tell(Event::Written { server, paths });
         Ok((Response::new(ResponseCode::Changed), barrier))
+    }
+
+    /// What a Server wants to write, once it is sure that it may be written there.
+    pub(crate) fn written(
+        &self,
+        path: Path,
+        format: ContentFormat,
+        payload: &[u8],
+    ) -> Result<Node, Refusal> {
+        self.tree.find_writable(path)?;
+        if let Some(definition) = self.tree.definition_at(path) {
+            check_format(definition, format)?;
+        }
+        Ok(self.decode(path, format, payload, is_harmless)?.node)
     }
 
     /// Reads a payload for its target. What a Server writes is taken as it says or not at all: no
@@ -216,7 +259,7 @@ impl Client {
         path: Path,
         arguments: dunlin_lwm2m::operation::Arguments,
     ) -> Result<(), Refusal> {
-        let (action, changed) = self.tree.execute(path, &arguments, self.now.wall)?;
+        let (action, changed) = self.tree.execute(path, &arguments, self.now)?;
         // The answer first: a device that reboots does not answer any more.
         let barrier = if changed.is_empty() { 0 } else { self.commit() };
         let done = Response::new(ResponseCode::Changed);
@@ -234,6 +277,7 @@ impl Client {
             Action::Nothing => {}
             Action::Update => self.update_wanted(path),
             Action::Disable => self.disable(path),
+            Action::Install => self.install_package(),
             Action::Reboot => self.tell(Event::Reboot),
             Action::FactoryReset => self.tell(Event::FactoryReset),
         }

@@ -7,6 +7,8 @@ use dunlin_lwm2m::operation::{Arguments, ResponseCode};
 use dunlin_lwm2m::{Path, ShortServerId};
 use dunlin_transport::{Address, Failure, Instant, Transmit};
 
+use crate::firmware::{FirmwareState, PackageDone, PackageFault, PackageStep};
+
 /// What the driver does next.
 #[derive(Debug)]
 pub enum Output {
@@ -46,6 +48,9 @@ pub enum Need {
         /// The port.
         port: u16,
     },
+    /// Something to be done with the package of the Firmware Update Object. Answered at once or
+    /// later; only one that is answered is followed by the next.
+    Package(PackageStep),
 }
 
 /// The answer to a question.
@@ -54,6 +59,8 @@ pub enum Need {
 pub enum Answer {
     /// The address; `None` if there is none.
     Resolved(Option<Address>),
+    /// How a [`PackageStep`] went.
+    Package(Result<PackageDone, PackageFault>),
 }
 
 /// News for the embedder.
@@ -149,6 +156,13 @@ pub enum Event {
         code: ResponseCode,
         /// Why.
         what: &'static str,
+    },
+    /// The Firmware Update Object has come to this state.
+    Firmware {
+        /// Which.
+        state: FirmwareState,
+        /// Update Result (`/5/0/5`).
+        result: i64,
     },
     /// The Client does not listen from now on, until it has something to say (TS 1.0 §8.3).
     Asleep,

@@ -16,6 +16,7 @@ mod client;
 mod downlink;
 mod event;
 mod factory;
+mod firmware;
 #[doc(hidden)]
 pub mod fuzz;
 mod notify;
@@ -35,5 +36,6 @@ pub use dunlin_lwm2m as lwm2m;
 pub use dunlin_transport::{Address, Instant, Now, Transmit, WallTime};
 pub use event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
 pub use factory::{Factory, FactoryError};
+pub use firmware::{FirmwareState, PackageDone, PackageFault, PackageOrigin, PackageStep};
 pub use object::{Action, Behaviour};
 pub use tree::{Created, INSTANCES_PER_OBJECT_MAX, RESOURCE_INSTANCES_MAX, Refusal, Slot, Tree};

@@ -17,7 +17,7 @@ use dunlin_lwm2m::{
     Instance, Level, Node, Object, ObjectId, ObjectInstanceId, Path, Resource, ResourceId,
     ResourceValue, Value, ValueType,
 };
-use dunlin_transport::WallTime;
+use dunlin_transport::{Now, WallTime};
 
 use crate::object::{Action, Behaviour};
 
@@ -201,13 +201,7 @@ impl Tree {
     }
 
     /// Write (TS 1.0 §5.4.3). Gives the paths of the Resources that were written.
-    pub fn write(
-        &mut self,
-        path: Path,
-        mode: WriteMode,
-        node: Node,
-        wall: WallTime,
-    ) -> Done<Vec<Path>> {
+    pub fn write(&mut self, path: Path, mode: WriteMode, node: Node, now: Now) -> Done<Vec<Path>> {
         let slot = self.object_of(path)?;
         let instance = instance_of(slot, path)?;
         let written = match (path.level(), node) {
@@ -222,7 +216,7 @@ impl Tree {
         slot.behaviour.check(&written)?;
         let ids: Vec<ResourceId> = paths.iter().filter_map(Path::resource_id).collect();
         let behaviour = &mut self.replace(path, written).behaviour;
-        ids.into_iter().for_each(|id| behaviour.written(id, wall));
+        ids.into_iter().for_each(|id| behaviour.written(id, now));
         Ok(paths)
     }
 
@@ -241,7 +235,7 @@ impl Tree {
         &mut self,
         path: Path,
         arguments: &Arguments,
-        wall: WallTime,
+        now: Now,
     ) -> Done<(Action, Vec<Path>)> {
         let no = |what| Refusal::new(ResponseCode::MethodNotAllowed, what);
         if path.level() != Level::Resource {
@@ -262,7 +256,7 @@ impl Tree {
         let instance = path.instance_id().expect("a Resource path has an instance");
         let values = slot.instances.get_mut(&instance).expect("it was found");
         let before = values.clone();
-        let action = slot.behaviour.execute(values, id, arguments, wall)?;
+        let action = slot.behaviour.execute(values, id, arguments, now)?;
         Ok((action, differences(path, &before, values)))
     }
 

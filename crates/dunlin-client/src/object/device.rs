@@ -3,7 +3,7 @@
 use dunlin_lwm2m::definition::ResourceDefinition;
 use dunlin_lwm2m::operation::Arguments;
 use dunlin_lwm2m::{Instance, Resource, ResourceId, ResourceInstanceId, ResourceValue, Value};
-use dunlin_transport::WallTime;
+use dunlin_transport::{Now, WallTime};
 
 use super::{Action, Behaviour};
 use crate::tree::Refusal;
@@ -48,9 +48,9 @@ impl Behaviour for Device {
         Some(ResourceValue::Single(Value::Time(seconds)))
     }
 
-    fn written(&mut self, resource: ResourceId, wall: WallTime) {
+    fn written(&mut self, resource: ResourceId, now: Now) {
         if resource.0 == CURRENT_TIME {
-            self.set_at = Some(wall);
+            self.set_at = Some(now.wall);
         }
     }
 
@@ -63,7 +63,7 @@ impl Behaviour for Device {
         instance: &mut Instance,
         resource: ResourceId,
         _arguments: &Arguments,
-        _wall: WallTime,
+        _now: Now,
     ) -> Result<Action, Refusal> {
         Ok(match resource.0 {
             REBOOT => Action::Reboot,

@@ -4,6 +4,7 @@
 //! what is executed is told to the embedder.
 
 mod device;
+pub(crate) mod firmware;
 mod plain;
 mod security;
 mod sensor;
@@ -15,9 +16,10 @@ use core::fmt;
 use dunlin_lwm2m::definition::ResourceDefinition;
 use dunlin_lwm2m::operation::Arguments;
 use dunlin_lwm2m::{Instance, ObjectId, ResourceId, ResourceValue};
-use dunlin_transport::WallTime;
+use dunlin_transport::{Now, WallTime};
 
 pub use device::Device;
+pub use firmware::{Delivery, FirmwareUpdate, PullProtocol};
 pub use plain::Plain;
 pub use security::Security;
 pub use sensor::Sensor;
@@ -50,8 +52,8 @@ pub trait Behaviour: fmt::Debug + Send {
     }
 
     /// A Server has written this Resource.
-    fn written(&mut self, resource: ResourceId, wall: WallTime) {
-        let _ = (resource, wall);
+    fn written(&mut self, resource: ResourceId, now: Now) {
+        let _ = (resource, now);
     }
 
     /// Adds to a new instance what the Client itself supplies.
@@ -81,9 +83,9 @@ pub trait Behaviour: fmt::Debug + Send {
         instance: &mut Instance,
         resource: ResourceId,
         arguments: &Arguments,
-        wall: WallTime,
+        now: Now,
     ) -> Result<Action, Refusal> {
-        let _ = (instance, resource, arguments, wall);
+        let _ = (instance, resource, arguments, now);
         Ok(Action::Tell)
     }
 
@@ -112,6 +114,8 @@ pub enum Action {
     Disable,
     /// Reboot the device (`/3/0/4`).
     Reboot,
+    /// Install the package that is downloaded (`/5/0/2`).
+    Install,
     /// Bring the device back to its first state (`/3/0/5`).
     FactoryReset,
 }
@@ -123,6 +127,7 @@ pub fn behaviour_of(object: ObjectId) -> Box<dyn Behaviour> {
         ObjectId::SECURITY => Box::new(Security),
         ObjectId::SERVER => Box::new(Server),
         ObjectId::DEVICE => Box::new(Device::default()),
+        ObjectId::FIRMWARE_UPDATE => Box::new(FirmwareUpdate),
         ObjectId(3300..=3304 | 3315..=3325) => Box::new(Sensor),
         _ => Box::new(Plain),
     }

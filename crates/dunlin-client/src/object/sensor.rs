@@ -4,7 +4,7 @@
 use dunlin_lwm2m::definition::ResourceDefinition;
 use dunlin_lwm2m::operation::Arguments;
 use dunlin_lwm2m::{Instance, Resource, ResourceId, Value};
-use dunlin_transport::WallTime;
+use dunlin_transport::Now;
 
 use super::{Action, Behaviour};
 use crate::tree::Refusal;
@@ -51,7 +51,7 @@ impl Behaviour for Sensor {
         instance: &mut Instance,
         _resource: ResourceId,
         _arguments: &Arguments,
-        _wall: WallTime,
+        _now: Now,
     ) -> Result<Action, Refusal> {
         if let Some(value) = instance.value(VALUE).cloned() {
             instance.insert(Resource::single(MIN, value.clone()));

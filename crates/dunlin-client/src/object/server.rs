@@ -2,7 +2,7 @@
 
 use dunlin_lwm2m::operation::{Arguments, Binding, ResponseCode};
 use dunlin_lwm2m::{Instance, Resource, ResourceId, Value};
-use dunlin_transport::WallTime;
+use dunlin_transport::Now;
 
 use super::{Action, Behaviour};
 use crate::tree::Refusal;
@@ -57,7 +57,7 @@ impl Behaviour for Server {
         _instance: &mut Instance,
         resource: ResourceId,
         _arguments: &Arguments,
-        _wall: WallTime,
+        _now: Now,
     ) -> Result<Action, Refusal> {
         Ok(match resource.0 {
             DISABLE => Action::Disable,

@@ -384,7 +384,7 @@ pub(crate) struct Scripted {
     pub(crate) resets: bool,
     asked: Option<RequestId>,
     locations: u32,
-    next_message_id: u16,
+    pub(crate) next_message_id: u16,
     wake_up: Option<Duration>,
 }
 
