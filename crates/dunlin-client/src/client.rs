@@ -14,7 +14,7 @@ use dunlin_lwm2m::operation::SmsNumber;
 use dunlin_lwm2m::{EndpointName, Node, Path, ResourceValue, ShortServerId};
 use dunlin_transport::{
     Address, Config as TransportConfig, Event as Heard, Instant, Now, Output as TransportOutput,
-    Side, Transport, is_request,
+    Port, Side, Transport, is_request,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -98,6 +98,7 @@ impl Client {
         let transport = TransportConfig {
             side,
             coap: config.coap.clone(),
+            dtls: None,
         };
         Self {
             sleep: Sleep::new(config.awake_window),
@@ -170,10 +171,12 @@ impl Client {
 
     // What comes in.
 
-    /// A datagram came in. A Client that sleeps does not hear it.
+    /// A datagram came in at the door in the clear or at the one under DTLS. A Client that sleeps
+    /// does not hear it.
     pub fn handle_receive(
         &mut self,
         now: Now,
+        port: Port,
         from: &Address,
         local: Option<IpAddr>,
         bytes: &[u8],
@@ -184,7 +187,7 @@ impl Client {
             return;
         }
         self.now = now;
-        self.transport.handle_receive(now, from, local, bytes);
+        self.transport.handle_receive(now, port, from, local, bytes);
         self.proceed(now);
     }
 
@@ -370,6 +373,8 @@ impl Client {
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 TransportOutput::Event(event) => self.heard(event),
+                // Without settings of DTLS nothing asks and nothing is reserved.
+                TransportOutput::Need { .. } | TransportOutput::Reserve { .. } => {}
                 TransportOutput::Timeout(timeout) => {
                     self.transport_timeout = timeout;
                     return;

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use dunlin_lwm2m::operation::Binding;
 use dunlin_lwm2m::{EndpointName, Instance, ObjectId, Registry, Resource, Value};
-use dunlin_transport::{Address, Now, WallTime};
+use dunlin_transport::{Address, Now, Port, WallTime};
 
 use crate::change::Snapshot;
 use crate::{Client, Config, Factory, Output};
@@ -44,7 +44,7 @@ pub fn receive(bytes: &[u8]) {
     };
     client.start(now);
     let register = drain(&mut client).pop().expect("it registers");
-    client.handle_receive(now, &server(), None, &created(&register));
+    client.handle_receive(now, Port::Coap, &server(), None, &created(&register));
     let mut rest = bytes;
     for _ in 0..DATAGRAMS_MAX {
         drain(&mut client);
@@ -65,7 +65,7 @@ pub fn receive(bytes: &[u8]) {
         }
         let length = usize::from(head & 0x1f).min(after.len());
         let (datagram, after) = after.split_at(length);
-        client.handle_receive(now, &server(), None, datagram);
+        client.handle_receive(now, Port::Coap, &server(), None, datagram);
         rest = after;
     }
 }
@@ -134,7 +134,13 @@ mod tests {
         let mut client = client();
         client.start(Now::default());
         let register = drain(&mut client).pop().expect("it registers");
-        client.handle_receive(Now::default(), &server(), None, &created(&register));
+        client.handle_receive(
+            Now::default(),
+            Port::Coap,
+            &server(),
+            None,
+            &created(&register),
+        );
         assert!(client.servers().all(|(_, open)| open));
         let state_of = Snapshot::take(&client.tree, &client.attributes).encode();
         state(&state_of);

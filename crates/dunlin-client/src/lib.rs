@@ -33,7 +33,7 @@ pub use change::StateError;
 pub use client::{Client, Config};
 pub use downlink::OBSERVATIONS_MAX;
 pub use dunlin_lwm2m as lwm2m;
-pub use dunlin_transport::{Address, Instant, Now, Transmit, WallTime};
+pub use dunlin_transport::{Address, Instant, Now, Port, Transmit, WallTime};
 pub use event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
 pub use factory::{Factory, FactoryError};
 pub use firmware::{FirmwareState, PackageDone, PackageFault, PackageOrigin, PackageStep};

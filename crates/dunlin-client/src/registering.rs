@@ -9,7 +9,7 @@ use core::time::Duration;
 use dunlin_lwm2m::link::ObjectLinks;
 use dunlin_lwm2m::operation::{Register, ResponseCode, Update};
 use dunlin_lwm2m::{Deviations, LwM2mVersion, ObjectId, ObjectVersion, ShortServerId};
-use dunlin_transport::{Address, Answer, Carriage, Failure, Instant, PeerId, RequestId};
+use dunlin_transport::{Address, Answer, Carriage, Failure, Instant, PeerId, Port, RequestId};
 use rand_core::Rng;
 
 use crate::account::{Account, MODE_NOSEC, Scheme, accounts};
@@ -140,7 +140,7 @@ impl Client {
     }
 
     pub(crate) fn register(&mut self, server: ShortServerId, address: &Address) {
-        let peer = self.transport.peer_at(self.now, address, None);
+        let peer = self.transport.peer_at(self.now, Port::Coap, address, None);
         let registration = self
             .registrations
             .get_mut(&server)

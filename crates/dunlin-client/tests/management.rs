@@ -7,6 +7,7 @@ use common::*;
 use dunlin_client::Event;
 use dunlin_lwm2m::operation::{Argument, Arguments, Operation, ResponseCode, WriteMode};
 use dunlin_lwm2m::{ContentFormat, Path, Value};
+use dunlin_transport::Port;
 use dunlin_transport::coap::{
     Code, Message, MessageId, MessageType, OptionList, OptionNumber, Token,
 };
@@ -691,7 +692,9 @@ fn any_bytes_from_the_server_leave_the_client_standing() {
         bytes[0] = 0x40 | (state >> 20) as u8 & 0x38;
         bytes[1] = (state >> 8) as u8 & 7;
         bytes[2..4].copy_from_slice(&state.to_le_bytes()[..2]);
-        world.client.handle_receive(world.now, &from, None, &bytes);
+        world
+            .client
+            .handle_receive(world.now, Port::Coap, &from, None, &bytes);
         world.settle();
     }
     assert_eq!(world.code(&read("/3/0/0")), ResponseCode::Content);

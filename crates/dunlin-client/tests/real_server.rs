@@ -14,7 +14,7 @@ use dunlin_server::command::{CancelBy, Content, Outcome, RequestState};
 use dunlin_server::{
     Command, EventKind, Presence, RequestId, Server, ServerConfig, Settings, Snapshot,
 };
-use dunlin_transport::Address;
+use dunlin_transport::{Address, Port};
 
 const NAME: &str = "thermometer";
 const TEMPERATURE: &str = "/3303/0/5700";
@@ -100,9 +100,11 @@ impl World {
             }
             let (from, now) = (address(if to_server { 40_000 } else { 5683 }), self.now);
             if to_server {
-                self.server.handle_receive(now, &from, None, &bytes);
+                self.server
+                    .handle_receive(now, Port::Coap, &from, None, &bytes);
             } else {
-                self.client.handle_receive(now, &from, None, &bytes);
+                self.client
+                    .handle_receive(now, Port::Coap, &from, None, &bytes);
             }
         }
     }

@@ -8,7 +8,7 @@ use common::*;
 use dunlin_client::{Answer, Event, Need, Reason};
 use dunlin_lwm2m::operation::{Binding, ResponseCode, Uplink};
 use dunlin_lwm2m::{ObjectId, Value};
-use dunlin_transport::{Failure, UplinkAnswer};
+use dunlin_transport::{Failure, Port, UplinkAnswer};
 
 #[test]
 fn ts_5_3_1_register_tells_name_lifetime_version_binding_and_objects_without_object_0() {
@@ -395,7 +395,7 @@ fn strangers_are_not_answered() {
     let get = [0x40, 0x01, 0x12, 0x34, 0xb1, b'3'];
     world
         .client
-        .handle_receive(world.now, &stranger, None, &get);
+        .handle_receive(world.now, Port::Coap, &stranger, None, &get);
     world.settle();
     assert_eq!(world.sent.len(), sent);
 }

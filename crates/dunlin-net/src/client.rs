@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use dunlin_client::{Address, Answer, Client, Event, Need, NeedId, Now, Output, WallTime};
+use dunlin_client::{Address, Answer, Client, Event, Need, NeedId, Now, Output, Port, WallTime};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -152,7 +152,7 @@ impl<H: Host> ClientLoop<H> {
         }
         let from = Address::Udp(SocketAddr::new(from.ip().to_canonical(), from.port()));
         self.client
-            .handle_receive(now(), &from, None, &buffer[..length]);
+            .handle_receive(now(), Port::Coap, &from, None, &buffer[..length]);
     }
 
     /// Does what the machine wants; says when it wants to be woken.

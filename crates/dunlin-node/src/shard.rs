@@ -19,7 +19,7 @@ use dunlin_server::{
     Answer, Commit, LiveEvent, Need, NeedId, Outcome, Output, RequestId, Server, Snapshot,
 };
 use dunlin_store::{Batch, Store, Submission, SubmitRefused, Submitter};
-use dunlin_transport::{Address, Now, WallTime};
+use dunlin_transport::{Address, Now, Port, WallTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::NoSec;
@@ -310,9 +310,13 @@ impl Shard {
     fn apply(&mut self, now: Now, input: Input) {
         match input {
             Input::Datagram { from, local, bytes } => {
-                self.parts
-                    .server
-                    .handle_receive(now, &Address::Udp(from), local, &bytes);
+                self.parts.server.handle_receive(
+                    now,
+                    Port::Coap,
+                    &Address::Udp(from),
+                    local,
+                    &bytes,
+                );
             }
             Input::Run(run) => run(self, now),
             Input::Evict {
@@ -355,7 +359,7 @@ impl Shard {
             // The batch is taken out so that the machine can be fed from it.
             let taken = std::mem::replace(batch, ReceiveBatch::new(0));
             let senders = taken.iter().map(|datagram| Address::Udp(datagram.from));
-            self.parts.server.look_ahead(senders);
+            self.parts.server.look_ahead(Port::Coap, senders);
             for datagram in taken.iter() {
                 if datagram.truncated {
                     stats.truncated.fetch_add(1, Ordering::Relaxed);
@@ -398,7 +402,7 @@ impl Shard {
         }
         self.parts
             .server
-            .handle_receive(now, &Address::Udp(from), local, bytes);
+            .handle_receive(now, Port::Coap, &Address::Udp(from), local, bytes);
         self.drain(now);
     }
 

@@ -20,7 +20,8 @@ use dunlin_transport::coap::{
     Code, Message, MessageId, MessageType, OptionList, OptionNumber, Token,
 };
 use dunlin_transport::{
-    Address, Config, Event, Now, Output as WireOutput, Side, Transport, UplinkAnswer, WallTime,
+    Address, Config, Event, Now, Output as WireOutput, Port, Side, Transport, UplinkAnswer,
+    WallTime,
 };
 
 /// CPU time of this thread: other work on the machine does not count.
@@ -185,7 +186,7 @@ impl Bench {
         for (client, bytes) in all.iter_mut().zip(datagrams) {
             self.now = self.now.plus(Duration::from_micros(10));
             self.server
-                .handle_receive(self.now, &client.address, None, bytes);
+                .handle_receive(self.now, Port::Coap, &client.address, None, bytes);
             self.drain(|_, message| answered(client, message));
         }
         cpu() - begin
@@ -217,7 +218,7 @@ impl Bench {
                 datagram::encode(&message, &mut answer);
             });
             self.server
-                .handle_receive(self.now, &client.address, None, &answer);
+                .handle_receive(self.now, Port::Coap, &client.address, None, &answer);
             self.drain(|_, _| {});
         }
     }
@@ -230,7 +231,14 @@ fn transport_alone(all: &mut [Client]) -> Duration {
     };
     let coap = ServerConfig::default().coap;
     let before = IN_USE.load(Ordering::Relaxed);
-    let mut transport = Transport::new(Config { side, coap }, [7; 32]);
+    let mut transport = Transport::new(
+        Config {
+            side,
+            coap,
+            dtls: None,
+        },
+        [7; 32],
+    );
     let mut now = Now {
         instant: Duration::from_secs(10),
         wall: WallTime(0),
@@ -242,7 +250,7 @@ fn transport_alone(all: &mut [Client]) -> Duration {
         let begin = cpu();
         for (client, bytes) in all.iter().zip(&updates) {
             now = now.plus(Duration::from_micros(10));
-            transport.handle_receive(now, &client.address, None, bytes);
+            transport.handle_receive(now, Port::Coap, &client.address, None, bytes);
             loop {
                 match transport.poll_output() {
                     WireOutput::Transmit(transmit) => transport.recycle(transmit.bytes),
@@ -254,7 +262,8 @@ fn transport_alone(all: &mut [Client]) -> Duration {
                         let answer = &UplinkAnswer::Changed;
                         let _ = transport.answer_uplink(now, exchange, answer, 0);
                     }
-                    WireOutput::Event(_) => {}
+                    WireOutput::Event(_) | WireOutput::Need { .. } | WireOutput::Reserve { .. } => {
+                    }
                     WireOutput::Timeout(_) => break,
                 }
             }

@@ -75,6 +75,8 @@ pub struct ServerConfig {
     pub nosec_moves: bool,
     /// Settings of CoAP below.
     pub coap: dunlin_transport::coap::Config,
+    /// Settings of DTLS below; without them secure ports hear nothing.
+    pub dtls: Option<dunlin_transport::dtls::Settings>,
 }
 
 impl Default for ServerConfig {
@@ -93,6 +95,7 @@ impl Default for ServerConfig {
             lifetime_min_s: 1,
             nosec_moves: true,
             coap: dunlin_transport::coap::Config::default(),
+            dtls: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use dunlin_transport::{Address, Instant};
+use dunlin_transport::{Address, Instant, Port};
 
 use crate::change::Change;
 use crate::command::Outcome;
@@ -61,6 +61,8 @@ pub struct Transmit {
     pub to: Address,
     /// From which address of ours; `None` lets the system choose.
     pub local: Option<IpAddr>,
+    /// By which door of ours.
+    pub port: Port,
     /// The datagram.
     pub bytes: Vec<u8>,
     /// The commit that must be durable first; zero for none.

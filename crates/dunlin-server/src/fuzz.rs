@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_lwm2m::Registry;
-use dunlin_transport::{Address, Now, WallTime};
+use dunlin_transport::{Address, Now, Port, WallTime};
 
 use crate::change::Snapshot;
 use crate::{Command, EventKind, Output, Server, ServerConfig, Settings};
@@ -71,7 +71,7 @@ pub fn receive(bytes: &[u8]) {
 
 fn receive_from(server: &mut Server, now: Now, sender: u8, bytes: &[u8]) {
     let from = Address::from(SocketAddr::from(([127, 0, 0, 1], 4000 + u16::from(sender))));
-    server.handle_receive(now, &from, None, bytes);
+    server.handle_receive(now, Port::Coap, &from, None, bytes);
 }
 
 fn drain(

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use dunlin_lwm2m::{EndpointName, Path, Registry};
 use dunlin_transport::{
-    Address, Event as WireEvent, Instant, Now, Output as WireOutput, Side, Transport,
+    Address, Event as WireEvent, Instant, Now, Output as WireOutput, Port, Side, Transport,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -119,7 +119,9 @@ impl Server {
             strictness: config.strictness,
         };
         let coap = config.coap.clone();
-        let transport = Transport::new(dunlin_transport::Config { side, coap }, transport_seed);
+        let dtls = config.dtls.clone();
+        let config_of_transport = dunlin_transport::Config { side, coap, dtls };
+        let transport = Transport::new(config_of_transport, transport_seed);
         Self {
             config,
             registry,
@@ -153,15 +155,16 @@ impl Server {
         self.pump(now);
     }
 
-    /// A datagram came, at our address `local` where the driver knows that.
+    /// A datagram came in at this door, at our address `local` where the driver knows that.
     pub fn handle_receive(
         &mut self,
         now: Now,
+        port: Port,
         from: &Address,
         local: Option<IpAddr>,
         bytes: &[u8],
     ) {
-        self.transport.handle_receive(now, from, local, bytes);
+        self.transport.handle_receive(now, port, from, local, bytes);
         self.pump(now);
     }
 
@@ -169,9 +172,9 @@ impl Server {
     /// changes nothing: what is held of their senders is fetched into the caches of the processor.
     /// With many Clients most of the time of an Update is the time to wait for memory; asked for
     /// one behind the other without anything in between, it comes for all of them at once.
-    pub fn look_ahead(&self, from: impl IntoIterator<Item = impl Borrow<Address>>) {
+    pub fn look_ahead(&self, port: Port, from: impl IntoIterator<Item = impl Borrow<Address>>) {
         for address in from {
-            if let Some(peer) = self.transport.look_ahead(address.borrow()) {
+            if let Some(peer) = self.transport.look_ahead(port, address.borrow()) {
                 self.book.touch(peer);
             }
         }
@@ -489,18 +492,22 @@ impl Server {
                     let dunlin_transport::Transmit {
                         to,
                         local,
+                        port,
                         bytes,
                         barrier,
                     } = transmit;
                     let transmit = Transmit {
                         to,
                         local,
+                        port,
                         bytes,
                         barrier: barrier.min(self.effects.latest()),
                     };
                     self.effects.live(Output::Transmit(transmit));
                 }
                 WireOutput::Event(event) => self.on_event(now, event),
+                // There is no DTLS yet: nothing asks and nothing reserves.
+                WireOutput::Need { .. } | WireOutput::Reserve { .. } => {}
                 WireOutput::Timeout(timeout) => {
                     let Some(key) = self.ready.pop() else {
                         self.transport_timeout = timeout;

@@ -21,7 +21,7 @@ use dunlin_coap::{Code, Message, MessageId, MessageType, OptionList, OptionNumbe
 use dunlin_lwm2m::Registry;
 use dunlin_net::{clock, yardstick};
 use dunlin_server::{Output, Server, ServerConfig};
-use dunlin_transport::{Address, Now, WallTime};
+use dunlin_transport::{Address, Now, Port, WallTime};
 
 /// The system's allocator, and how often it was asked.
 struct Counting;
@@ -130,7 +130,8 @@ impl Bench {
     /// Hands in one datagram. The answer goes to `answered`, and its buffer back, as a driver does.
     fn feed(&mut self, from: &Address, bytes: &[u8], mut answered: impl FnMut(&[u8])) {
         self.now = self.now.plus(Duration::from_micros(10));
-        self.server.handle_receive(self.now, from, None, bytes);
+        self.server
+            .handle_receive(self.now, Port::Coap, from, None, bytes);
         loop {
             match self.server.poll_output() {
                 Output::Transmit(transmit) => {
@@ -183,7 +184,7 @@ impl Bench {
         let (began, mut changed) = (clock::thread_cpu(), 0);
         for (clients, datagrams) in clients.chunks(BATCH).zip(datagrams.chunks(BATCH * length)) {
             self.server
-                .look_ahead(clients.iter().map(|client| &client.address));
+                .look_ahead(Port::Coap, clients.iter().map(|client| &client.address));
             for (client, datagram) in clients.iter().zip(datagrams.chunks_exact(length)) {
                 self.feed(&client.address, datagram, |answer| {
                     changed += usize::from(answer[1] == Code::CHANGED.0);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_client::{Address, Now};
+use dunlin_client::{Address, Now, Port};
 use dunlin_lwm2m::definition::parse_ddf;
 use dunlin_lwm2m::operation::{Arguments, ResponseCode};
 use dunlin_lwm2m::{EndpointName, Node, Path, Registry, Resource, ResourceValue, Value};
@@ -63,7 +63,7 @@ impl Desk {
             Ok(Ok((length, from))) => {
                 let from: Address = from.into();
                 self.server
-                    .handle_receive(now(), &from, None, &buffer[..length]);
+                    .handle_receive(now(), Port::Coap, &from, None, &buffer[..length]);
             }
             Ok(Err(_)) => {}
             Err(_) => self.server.handle_timeout(now()),

@@ -8,11 +8,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use dunlin_coap::{BlockSize, BlockValue};
+use dunlin_dtls::ResumptionState;
 use dunlin_lwm2m::operation::{Operation, ResponseCode, Uplink};
 use dunlin_lwm2m::{ContentFormat, Path};
 
 use crate::address::Address;
-use crate::peer::PeerId;
+use crate::need::DisconnectReason;
+use crate::peer::{Identity, PeerId};
+use crate::port::Port;
 
 pub use dunlin_coap::{
     ExchangeId, NotificationId, ObservationEnd, ObservationId, ObserverEnd, ObserverId, RequestId,
@@ -194,6 +197,51 @@ pub enum Event {
     Heard {
         /// Who.
         peer: PeerId,
+    },
+    /// A session that was asked for with `connect` is there: what was held back for it leaves now
+    /// (client side).
+    Connected {
+        /// With whom.
+        peer: PeerId,
+        /// An earlier session was resumed, without a full handshake.
+        resumed: bool,
+    },
+    /// A peer has no session any more, or never got one. The peer is remembered as long as it is
+    /// held; what is sent to it is lost.
+    Disconnected {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// The session can be resumed with this, also after a restart (client side).
+    Resumable {
+        /// With whom.
+        peer: PeerId,
+        /// For [`dunlin_dtls::ClientSettings::resume`].
+        state: Box<ResumptionState>,
+    },
+    /// A peer is reached elsewhere from now on: its session was heard from there, by an authentic
+    /// record newer than all before it (RFC 9146 §6). Its name stays.
+    Moved {
+        /// Who.
+        peer: PeerId,
+        /// Where it was.
+        from: Address,
+        /// Where it is.
+        to: Address,
+    },
+    /// Somebody tried to open a session with us and failed (server side). Told because `dunlin
+    /// knocks` shows it.
+    HandshakeFailed {
+        /// From where.
+        address: Address,
+        /// At which door.
+        port: Port,
+        /// Who it said it was, as far as it came; nothing of it is proved.
+        claimed: Option<Identity>,
+        /// Why it failed.
+        reason: dunlin_dtls::Failure,
     },
 }
 

@@ -11,20 +11,25 @@ mod address;
 mod blocks;
 mod event;
 mod map;
+mod need;
 mod now;
 mod peer;
+mod port;
 mod route;
 mod transport;
 
 pub use address::{Address, Bearer};
 pub use dunlin_coap as coap;
+pub use dunlin_dtls as dtls;
 pub use event::{
     Answer, Event, ExchangeId, Failure, Fetch, FetchedBlock, LOCATION_LENGTH, NotificationId,
     ObservationEnd, ObservationId, ObserverEnd, ObserverId, Relation, RequestId, Token,
     UplinkAnswer, Violation, WrittenBlock,
 };
 pub use map::request::Interface;
+pub use need::{DisconnectReason, SecurityAnswer, SecurityNeed, SecurityNeedId, SecurityRefused};
 pub use now::{Instant, Now, WallTime};
 pub use peer::{Identity, Peer, PeerId, STRANGERS_MAX};
+pub use port::Port;
 pub use route::{Route, is_request, route};
 pub use transport::{Carriage, Config, Output, Refused, Side, Transmit, Transport};

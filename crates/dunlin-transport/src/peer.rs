@@ -13,6 +13,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::address::Address;
 use crate::map::request::Interface;
 use crate::now::Instant;
+use crate::port::Port;
 
 pub use dunlin_coap::PeerId;
 
@@ -56,6 +57,8 @@ pub struct Peer {
     pub address: Address,
     /// The address of ours it spoke to, so that answers leave from there.
     pub local: Option<IpAddr>,
+    /// The door of ours it came in at, and answers leave by.
+    pub port: Port,
     /// What security proved of it.
     pub identity: Identity,
 }
@@ -84,6 +87,7 @@ pub(crate) struct Peers {
 struct Entry {
     address: Address,
     local: Option<IpAddr>,
+    port: Port,
     /// What security proved; boxed, because of most peers that is nothing.
     identity: Option<Box<Identity>>,
     interface: Interface,
@@ -96,18 +100,19 @@ struct Entry {
 }
 
 impl Peers {
-    /// The peer at this address, new if there was none, heard at `now`.
+    /// The peer in the clear at this address and door, new if there was none, heard at `now`.
     pub(crate) fn heard(
         &mut self,
         now: Instant,
+        port: Port,
         address: &Address,
         local: Option<IpAddr>,
     ) -> PeerId {
-        let hash = hash(&self.hasher, address);
+        let hash = hash(&self.hasher, port, address);
         let entries = &mut self.entries;
         let found = self
             .by_address
-            .find(hash, |index| is_at(entries, *index, address))
+            .find(hash, |index| is_at(entries, *index, port, address))
             .copied();
         if let Some(index) = found {
             let entry = entries[index as usize]
@@ -122,6 +127,7 @@ impl Peers {
         let index = self.insert(Entry {
             address: address.clone(),
             local,
+            port,
             identity: None,
             interface: Interface::Management,
             holds: 0,
@@ -134,12 +140,12 @@ impl Peers {
         PeerId(index)
     }
 
-    /// The peer at this address, if it is known.
+    /// The peer in the clear at this address and door, if it is known.
     #[inline]
-    pub(crate) fn find(&self, address: &Address) -> Option<PeerId> {
+    pub(crate) fn find(&self, port: Port, address: &Address) -> Option<PeerId> {
         self.by_address
-            .find(hash(&self.hasher, address), |index| {
-                is_at(&self.entries, *index, address)
+            .find(hash(&self.hasher, port, address), |index| {
+                is_at(&self.entries, *index, port, address)
             })
             .map(|index| PeerId(*index))
     }
@@ -168,18 +174,13 @@ impl Peers {
             hasher,
             ..
         } = self;
-        let address = &entries[index as usize]
+        let entry = entries[index as usize]
             .as_ref()
-            .expect("it was just entered")
-            .address;
-        by_address.insert_unique(hash(hasher, address), index, |other| {
-            hash(
-                hasher,
-                &entries[*other as usize]
-                    .as_ref()
-                    .expect("it is mapped")
-                    .address,
-            )
+            .expect("it was just entered");
+        let key = hash(hasher, entry.port, &entry.address);
+        by_address.insert_unique(key, index, |other| {
+            let other = entries[*other as usize].as_ref().expect("it is mapped");
+            hash(hasher, other.port, &other.address)
         });
     }
 
@@ -194,7 +195,7 @@ impl Peers {
             return;
         };
         if core::mem::replace(&mut entry.mapped, false) {
-            let hash = hash(hasher, &entry.address);
+            let hash = hash(hasher, entry.port, &entry.address);
             if let Ok(found) = by_address.find_entry(hash, |other| *other == index) {
                 found.remove();
             }
@@ -218,14 +219,15 @@ impl Peers {
         Some(Peer {
             address: entry.address.clone(),
             local: entry.local,
+            port: entry.port,
             identity: entry.identity.as_deref().cloned().unwrap_or(Identity::None),
         })
     }
 
-    /// Where datagrams for this peer go.
-    pub(crate) fn route(&self, peer: PeerId) -> Option<(Address, Option<IpAddr>)> {
+    /// Where datagrams for this peer go, and from where they leave.
+    pub(crate) fn route(&self, peer: PeerId) -> Option<(Address, Option<IpAddr>, Port)> {
         self.entry(peer)
-            .map(|entry| (entry.address.clone(), entry.local))
+            .map(|entry| (entry.address.clone(), entry.local, entry.port))
     }
 
     pub(crate) fn is_held(&self, peer: PeerId) -> bool {
@@ -265,7 +267,7 @@ impl Peers {
         if peer == seen_as || self.entry(peer).is_none() {
             return;
         }
-        let Some((address, local)) = self.route(seen_as) else {
+        let Some((address, local, port)) = self.route(seen_as) else {
             return;
         };
         self.unmap(peer.0);
@@ -273,6 +275,7 @@ impl Peers {
         let entry = self.entry_mut(peer).expect("asked above");
         entry.address = address;
         entry.local = local;
+        entry.port = port;
         entry.mapped = true;
         self.map(peer.0);
     }
@@ -331,26 +334,26 @@ impl Peers {
     }
 }
 
-/// An address in few words: every datagram is looked up by it. The seed of the hasher keeps its
-/// sender from choosing where it falls.
+/// An address and a door in few words: every datagram is looked up by them. The seed of the hasher
+/// keeps its sender from choosing where it falls.
 #[inline]
-fn hash(hasher: &DefaultHashBuilder, address: &Address) -> u64 {
+fn hash(hasher: &DefaultHashBuilder, port: Port, address: &Address) -> u64 {
+    let door = (port.index() as u64) << 48;
     match address {
-        Address::Udp(SocketAddr::V4(socket)) => {
-            hasher.hash_one(u64::from(u32::from(*socket.ip())) << 16 | u64::from(socket.port()))
-        }
+        Address::Udp(SocketAddr::V4(socket)) => hasher
+            .hash_one(door | u64::from(u32::from(*socket.ip())) << 16 | u64::from(socket.port())),
         Address::Udp(SocketAddr::V6(socket)) => hasher.hash_one((
             u128::from(*socket.ip()),
-            u64::from(socket.scope_id()) << 16 | u64::from(socket.port()),
+            door | u64::from(socket.scope_id()) << 16 | u64::from(socket.port()),
         )),
-        Address::Sms(number) => hasher.hash_one(number),
+        Address::Sms(number) => hasher.hash_one((door, number)),
     }
 }
 
-fn is_at(entries: &[Option<Entry>], index: u32, address: &Address) -> bool {
+fn is_at(entries: &[Option<Entry>], index: u32, port: Port, address: &Address) -> bool {
     entries[index as usize]
         .as_ref()
-        .is_some_and(|entry| entry.address == *address)
+        .is_some_and(|entry| entry.port == port && entry.address == *address)
 }
 
 #[cfg(test)]
@@ -368,8 +371,8 @@ mod tests {
     #[test]
     fn an_address_is_one_peer_until_it_is_silent() {
         let mut peers = Peers::default();
-        let one = peers.heard(second(0), &address(1), None);
-        assert_eq!(peers.heard(second(200), &address(1), None), one);
+        let one = peers.heard(second(0), Port::Coap, &address(1), None);
+        assert_eq!(peers.heard(second(200), Port::Coap, &address(1), None), one);
         assert_eq!(peers.next_stale(second(246)), None);
         assert_eq!(peers.next_stale(second(300)), None, "it was heard at 200 s");
         assert_eq!(peers.next_stale(second(447)), Some(one));
@@ -381,7 +384,7 @@ mod tests {
     #[test]
     fn a_held_peer_stays() {
         let mut peers = Peers::default();
-        let one = peers.heard(second(0), &address(1), None);
+        let one = peers.heard(second(0), Port::Coap, &address(1), None);
         peers.hold(one);
         assert_eq!(peers.next_stale(second(1_000)), None);
         peers.release(second(1_000), one);
@@ -392,18 +395,18 @@ mod tests {
     #[test]
     fn a_peer_that_moved_is_known_by_its_new_address_alone() {
         let mut peers = Peers::default();
-        let old = peers.heard(second(0), &address(1), None);
+        let old = peers.heard(second(0), Port::Coap, &address(1), None);
         peers.hold(old);
-        let seen_as = peers.heard(second(1), &address(2), None);
+        let seen_as = peers.heard(second(1), Port::Coap, &address(2), None);
         peers.move_to(old, seen_as);
-        assert_eq!(peers.heard(second(2), &address(2), None), old);
+        assert_eq!(peers.heard(second(2), Port::Coap, &address(2), None), old);
         assert_eq!(peers.route(old).unwrap().0, address(2));
         assert_eq!(
             peers.route(seen_as).unwrap().0,
             address(2),
             "its answer still finds the way"
         );
-        let other = peers.heard(second(3), &address(1), None);
+        let other = peers.heard(second(3), Port::Coap, &address(1), None);
         assert_ne!(
             other, old,
             "the old address belongs to whoever comes there next"
@@ -414,10 +417,15 @@ mod tests {
     #[test]
     fn strangers_are_bounded() {
         let mut peers = Peers::default();
-        let first = peers.heard(second(0), &Address::Udp(([127, 0, 0, 1], 9).into()), None);
+        let first = peers.heard(
+            second(0),
+            Port::Coap,
+            &Address::Udp(([127, 0, 0, 1], 9).into()),
+            None,
+        );
         for index in 0..STRANGERS_MAX as u32 {
             let ip = core::net::Ipv4Addr::from(0x7f01_0000 + index);
-            peers.heard(second(0), &Address::Udp((ip, 1).into()), None);
+            peers.heard(second(0), Port::Coap, &Address::Udp((ip, 1).into()), None);
         }
         assert_eq!(peers.surplus(), Some(first));
         peers.remove(first);

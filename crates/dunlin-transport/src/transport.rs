@@ -31,8 +31,10 @@ use crate::map::request::{
 use crate::map::response::{
     decode_answer, decode_block, encode_downlink_answer, encode_refusal, encode_uplink_answer,
 };
+use crate::need::{SecurityNeed, SecurityNeedId};
 use crate::now::{Instant, Now};
 use crate::peer::{Peer, PeerId, Peers};
+use crate::port::Port;
 
 pub use dunlin_coap::Refused;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub side: Side,
     /// Settings of CoAP.
     pub coap: CoapConfig,
+    /// Settings of DTLS; without them there is none, and what comes in at a secure port is dropped.
+    pub dtls: Option<dunlin_dtls::Settings>,
 }
 
 /// What the driver, or the role on its behalf, does next.
@@ -65,6 +69,22 @@ pub struct Config {
 pub enum Output {
     /// Send this datagram.
     Transmit(Transmit),
+    /// A question of security to the outside; [`Transport::handle_answer`] takes the answer.
+    Need {
+        /// To name in the answer.
+        id: SecurityNeedId,
+        /// The question.
+        need: Box<SecurityNeed>,
+    },
+    /// Store that numbers below `up_to` may be in use on this peer's session, and say with
+    /// [`Transport::reserved`], before anything else is polled, which commit does. What uses these
+    /// numbers carries that barrier then. Only for sessions that have been exported.
+    Reserve {
+        /// Whose session.
+        peer: PeerId,
+        /// The first number that is not reserved; for [`Transport::import`].
+        up_to: u64,
+    },
     /// Tell the role.
     Event(Event),
     /// Nothing more; wake the machine at this time, if any.
@@ -78,6 +98,8 @@ pub struct Transmit {
     pub to: Address,
     /// From which address of ours, where it matters.
     pub local: Option<IpAddr>,
+    /// By which door of ours.
+    pub port: Port,
     /// The bytes; give the buffer back with [`Transport::recycle`].
     pub bytes: Vec<u8>,
     /// The commit that must be durable before they leave; 0 for none, and more than there are for
@@ -139,10 +161,11 @@ impl Transport {
         }
     }
 
-    /// A datagram came in at `local`, where the driver knows that.
+    /// A datagram came in at this door, and at our address `local` where the driver knows that.
     pub fn handle_receive(
         &mut self,
         now: Now,
+        port: Port,
         from: &Address,
         local: Option<IpAddr>,
         bytes: &[u8],
@@ -153,7 +176,7 @@ impl Transport {
             self.noise += 1;
             return;
         }
-        let peer = self.peers.heard(now.instant, from, local);
+        let peer = self.peers.heard(now.instant, port, from, local);
         self.forget_surplus();
         self.heard = self.peers.is_held(peer).then_some(peer);
         self.coap.handle_receive(now.instant, peer, bytes);
@@ -162,8 +185,8 @@ impl Transport {
     /// A datagram from there is about to be handed in; who it is, if it is known. It changes nothing: what is
     /// held of the peer is fetched into the caches of the processor.
     #[must_use]
-    pub fn look_ahead(&self, from: &Address) -> Option<PeerId> {
-        let peer = self.peers.find(from)?;
+    pub fn look_ahead(&self, port: Port, from: &Address) -> Option<PeerId> {
+        let peer = self.peers.find(port, from)?;
         self.peers.touch(peer);
         self.coap.look_ahead(peer);
         Some(peer)
@@ -225,9 +248,16 @@ impl Transport {
 
     // Peers.
 
-    /// The peer at this address, made known if it is not: to be spoken to first, or restored.
-    pub fn peer_at(&mut self, now: Now, address: &Address, local: Option<IpAddr>) -> PeerId {
-        self.peers.heard(now.instant, address, local)
+    /// The peer in the clear at this address and door, made known if it is not: to be spoken to
+    /// first, or restored.
+    pub fn peer_at(
+        &mut self,
+        now: Now,
+        port: Port,
+        address: &Address,
+        local: Option<IpAddr>,
+    ) -> PeerId {
+        self.peers.heard(now.instant, port, address, local)
     }
 
     /// What is known of a peer.
@@ -578,7 +608,7 @@ impl Transport {
     }
 
     fn addressed(&self, transmit: dunlin_coap::Transmit) -> Option<Transmit> {
-        let (to, local) = self.peers.route(transmit.peer)?;
+        let (to, local, port) = self.peers.route(transmit.peer)?;
         let barrier = match (&self.side, transmit.barrier) {
             // What a Server answers to a Client's registration is not kept by the Client.
             (Side::Client { .. }, dunlin_coap::LATEST) => 0,
@@ -587,6 +617,7 @@ impl Transport {
         Some(Transmit {
             to,
             local,
+            port,
             bytes: transmit.bytes,
             barrier,
         })
@@ -770,7 +801,7 @@ impl Transport {
                 let refusal = encode_refusal(violation.code, &violation.what, None);
                 // An exchange that has ended meanwhile needs no answer.
                 let _ = self.coap.respond(self.now, exchange, refusal, 0);
-                let (address, _) = self.peers.route(peer)?;
+                let (address, ..) = self.peers.route(peer)?;
                 Some(Event::Violated {
                     peer,
                     address,

@@ -23,7 +23,7 @@ use dunlin_transport::coap::{
 };
 use dunlin_transport::{
     Answer, Carriage, Config as TransportConfig, Event as Heard, ExchangeId, Output as WireOutput,
-    Relation, RequestId, Side, Transport, UplinkAnswer,
+    Port, Relation, RequestId, Side, Transport, UplinkAnswer,
 };
 
 /// 2026-01-01: a date that is recognised in a failure.
@@ -138,10 +138,14 @@ impl World {
                 continue;
             }
             match self.servers.iter_mut().find(|one| one.address == to) {
-                Some(server) => server
-                    .transport
-                    .handle_receive(self.now, &from, None, &bytes),
-                None => self.client.handle_receive(self.now, &from, None, &bytes),
+                Some(server) => {
+                    server
+                        .transport
+                        .handle_receive(self.now, Port::Coap, &from, None, &bytes)
+                }
+                None => self
+                    .client
+                    .handle_receive(self.now, Port::Coap, &from, None, &bytes),
             }
         }
     }
@@ -243,7 +247,9 @@ impl World {
     pub(crate) fn try_ask(&mut self, server: usize, operation: &Operation) -> Option<Answer> {
         let root = self.servers[server].root.clone();
         let one = &mut self.servers[server];
-        let peer = one.transport.peer_at(self.now, &client_address(), None);
+        let peer = one
+            .transport
+            .peer_at(self.now, Port::Coap, &client_address(), None);
         let asked = one
             .transport
             .request(self.now, peer, &root, operation, Carriage::default())
@@ -290,7 +296,8 @@ impl World {
         datagram::encode(message, &mut bytes);
         let before = self.sent.len();
         let from = self.servers[0].address.clone();
-        self.client.handle_receive(self.now, &from, None, &bytes);
+        self.client
+            .handle_receive(self.now, Port::Coap, &from, None, &bytes);
         self.settle();
         let sent = self.sent[before..].iter();
         sent.map(|(_, _, bytes)| Got::read(bytes))
@@ -397,7 +404,14 @@ impl Scripted {
         let seed = [u8::try_from(index).unwrap() + 100; 32];
         Self {
             address: server_address(index).into(),
-            transport: Transport::new(TransportConfig { side, coap }, seed),
+            transport: Transport::new(
+                TransportConfig {
+                    side,
+                    coap,
+                    dtls: None,
+                },
+                seed,
+            ),
             root: String::new(),
             heard: Vec::new(),
             uplinks: Vec::new(),
@@ -420,6 +434,9 @@ impl Scripted {
                     wire.push_back((self.address.clone(), transmit.to, transmit.bytes));
                 }
                 WireOutput::Event(event) => self.hear(now, event),
+                WireOutput::Need { .. } | WireOutput::Reserve { .. } => {
+                    unreachable!("there is no DTLS here")
+                }
                 WireOutput::Timeout(timeout) => {
                     self.wake_up = timeout;
                     return;

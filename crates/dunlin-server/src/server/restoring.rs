@@ -1,7 +1,7 @@
 //! From durable facts back to a living Server, and from one Server to another.
 
 use dunlin_lwm2m::EndpointName;
-use dunlin_transport::{Now, Token};
+use dunlin_transport::{Now, Port, Token};
 
 use super::Server;
 use crate::change::{self, Change, Registration, Snapshot};
@@ -39,9 +39,9 @@ impl Server {
         if self.book.find(registration.endpoint.as_str()).is_some() {
             return;
         }
-        let peer = self
-            .transport
-            .peer_at(now, &registration.address, registration.local);
+        let peer =
+            self.transport
+                .peer_at(now, Port::Coap, &registration.address, registration.local);
         self.transport.hold(peer);
         let mut client = Client::new(registration, peer, now);
         // Refreshes since the last record are not stored; they reach no further than this.

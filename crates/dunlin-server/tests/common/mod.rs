@@ -17,7 +17,7 @@ use dunlin_transport::coap::wire::datagram;
 use dunlin_transport::coap::{
     Code, Message, MessageId, MessageType, OptionList, OptionNumber, Token,
 };
-use dunlin_transport::{Address, Now, WallTime};
+use dunlin_transport::{Address, Now, Port, WallTime};
 
 /// 2026-01-01: a date that is recognised in a failure.
 const BEGIN: WallTime = WallTime(1_767_225_600_000);
@@ -147,7 +147,8 @@ impl World {
     }
 
     pub(crate) fn receive(&mut self, from: &Address, bytes: &[u8]) {
-        self.server.handle_receive(self.now, from, None, bytes);
+        self.server
+            .handle_receive(self.now, Port::Coap, from, None, bytes);
         self.drain();
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dunlin_client::{Event, Output, Reason};
-use dunlin_transport::Address;
+use dunlin_transport::{Address, Port};
 
 use super::device::{MARK, WITNESS};
 use super::{Break, Datagram, Happening, World};
@@ -103,7 +103,7 @@ impl World {
             return Ok(());
         }
         let from = Address::Udp(SERVER);
-        client.handle_receive(now, &from, None, &bytes);
+        client.handle_receive(now, Port::Coap, &from, None, &bytes);
         let life = one.life;
         self.ledger
             .client_takes(device, life, note, &mut self.tally);

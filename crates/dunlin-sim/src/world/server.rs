@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dunlin_server::{Answer, Commit, EventKind, LiveEvent, Need, NeedId, Output, Presence};
 use dunlin_server::{RequestId, Server};
-use dunlin_transport::Address;
+use dunlin_transport::{Address, Port};
 
 use super::device::sample_of;
 use super::process::{Cause, Handed, Held, Written};
@@ -296,7 +296,7 @@ impl World {
             .server_takes(self.at, life, device, &outer, note);
         let now = self.process.now(self.at);
         let server = &mut self.process.shards[shard].server;
-        server.handle_receive(now, &outer, None, &bytes);
+        server.handle_receive(now, Port::Coap, &outer, None, &bytes);
         let cause = match note {
             Note::Notification {
                 token,
