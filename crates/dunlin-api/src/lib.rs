@@ -2,6 +2,8 @@
 
 pub mod auth;
 pub mod backend;
+pub mod credential;
+mod der;
 pub mod error;
 pub mod event;
 mod extract;

@@ -43,6 +43,32 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+impl Timestamp {
+    /// The moment of a date and a time of day in UTC, from 1970 on. `None` if there is no such day or time.
+    pub(crate) fn of_date(date: (u64, u64, u64), time: (u64, u64, u64)) -> Option<Timestamp> {
+        let ((year, month, day), (hour, minute, second)) = (date, time);
+        if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || day == 0 {
+            return None;
+        }
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let (shifted, year_of) = if month > 2 {
+            (month - 3, year)
+        } else {
+            (month + 9, year - 1)
+        };
+        let (era, of_era) = (year_of / 400, year_of % 400);
+        let of_year = (153 * shifted + 2) / 5 + day - 1;
+        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+        let days = days.checked_sub(719_468)?;
+        // The way back tells a 30th of February from a 2nd of March.
+        (civil(days) == date).then_some(Timestamp(
+            (days * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000,
+        ))
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -69,6 +95,29 @@ impl utoipa::ToSchema for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_moments_and_impossible_ones_are_none() {
+        for ms in [0, 951_782_400_000, 1_709_251_200_000, 4_107_542_400_000] {
+            let date = civil(ms / 86_400_000);
+            assert_eq!(Timestamp::of_date(date, (0, 0, 0)), Some(Timestamp(ms)));
+        }
+        let time = (23, 59, 59);
+        assert_eq!(
+            Timestamp::of_date((2024, 12, 31), time),
+            Some(Timestamp(1_735_689_599_000))
+        );
+        for date in [
+            (2023, 2, 29),
+            (2024, 13, 1),
+            (2024, 0, 1),
+            (1969, 12, 31),
+            (2024, 1, 0),
+        ] {
+            assert_eq!(Timestamp::of_date(date, time), None, "{date:?}");
+        }
+        assert_eq!(Timestamp::of_date((2024, 1, 1), (24, 0, 0)), None);
+    }
 
     #[test]
     fn moments_are_written_as_rfc_3339() {

@@ -26,6 +26,7 @@ use dunlin_store::{
 use dunlin_transport::Now;
 use tokio::sync::oneshot;
 
+use crate::credentials::Credentials;
 use crate::directory::Directory;
 use crate::record::{decode, encode};
 use crate::shard::{Input, Shard, ShardHandle};
@@ -50,6 +51,8 @@ pub(crate) struct NodeBackend {
     pub(crate) committer: Arc<Committer>,
     pub(crate) known: Arc<Known>,
     pub(crate) tokens: RwLock<Arc<Tokens>>,
+    #[allow(dead_code, reason = "REST comes to it next")]
+    pub(crate) credentials: Credentials,
     /// Changes of tokens and definitions, one at a time.
     pub(crate) catalog: Mutex<()>,
     pub(crate) telemetry: Telemetry,

@@ -81,6 +81,8 @@ pub struct Store {
     pub log_bytes_max: u64,
     /// How old its events may be, seconds.
     pub log_age_max_s: u64,
+    /// The file with the key under which secrets are sealed; empty: `key` in the data folder.
+    pub key_file: PathBuf,
 }
 
 /// What an answer promises.
@@ -101,6 +103,17 @@ pub struct Log {
     pub filter: String,
     /// One JSON object per line.
     pub json: bool,
+}
+
+impl Config {
+    /// Where the key is under which secrets are sealed.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        if self.store.key_file.as_os_str().is_empty() {
+            return self.data.join("key");
+        }
+        self.store.key_file.clone()
+    }
 }
 
 impl Default for Config {

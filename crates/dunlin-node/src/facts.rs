@@ -48,6 +48,16 @@ pub enum LoadError {
         /// What is wrong.
         error: RecordError,
     },
+    /// A sealed row does not open.
+    #[error("table {table}, row of \"{key}\": {what}")]
+    Sealed {
+        /// Where.
+        table: Table,
+        /// Whose it is.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
 }
 
 /// A row and when it was written, in the order of changes.
@@ -274,7 +284,8 @@ pub(crate) fn load(store: &dyn Store) -> Result<Loaded, LoadError> {
     Ok(loaded)
 }
 
-fn walk(
+/// Visits every row of a table until one does not read.
+pub(crate) fn walk(
     store: &dyn Store,
     table: Table,
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), LoadError>,

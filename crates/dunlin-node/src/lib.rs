@@ -6,6 +6,8 @@
 
 mod backend;
 pub mod config;
+#[allow(dead_code, reason = "shards ask it once they speak DTLS")]
+mod credentials;
 mod directory;
 mod facts;
 mod node;
@@ -15,6 +17,7 @@ mod shard;
 mod telemetry;
 mod teller;
 mod tokens;
+mod vault;
 mod view;
 
 pub use config::{Config, ConfigError};
@@ -22,3 +25,4 @@ pub use facts::LoadError;
 pub use node::{Data, Node, StartError};
 pub use scan::validate;
 pub use telemetry::METRICS;
+pub use vault::VaultError;

@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::NodeBackend;
 use crate::config::{self, Config};
+use crate::credentials::Credentials;
 use crate::directory::Directory;
 use crate::facts::{self, LoadError, Recorder};
 use crate::record::decode;
@@ -35,6 +36,7 @@ use crate::shard::{INBOX_MAX, Input, LoopStats, Parts, Shard, ShardHandle, messa
 use crate::telemetry::Telemetry;
 use crate::teller::{self, Known, Teller};
 use crate::tokens;
+use crate::vault::{Vault, VaultError};
 
 /// Threads of the HTTP side. It waits for shards and disks, and computes little.
 const HTTP_THREADS: usize = 2;
@@ -81,6 +83,9 @@ pub enum StartError {
         /// The flag that changes it.
         setting: &'static str,
     },
+    /// The key file cannot be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// No Client can reach the Server.
     #[error("no address is left on which Clients are heard; set server.coap")]
     NoCoap,
@@ -130,6 +135,8 @@ impl Node {
         let known = Arc::new(Known::default());
         known.set_registry(load_registry(&*store)?);
         let tokens = tokens::load(&*store)?;
+        let vault = Arc::new(open_vault(config, data, &*store)?);
+        let credentials = Credentials::load(&*store, vault)?;
         let loaded = facts::load(&*store)?;
         let restored = loaded.snapshot.registrations.len();
         recall(&known, &*store, &loaded.snapshot);
@@ -168,6 +175,7 @@ impl Node {
             committer: committer.clone(),
             known,
             tokens: RwLock::new(Arc::new(tokens)),
+            credentials,
             catalog: Mutex::new(()),
             telemetry: Telemetry {
                 loops: started.stats.clone(),
@@ -316,6 +324,18 @@ fn open_store(config: &Config, data: &Data) -> Result<Arc<dyn Store>, StartError
         ..StoreSettings::default()
     };
     Ok(Arc::new(FjallStore::open(&config.data, settings)?))
+}
+
+fn open_vault(config: &Config, data: &Data, store: &dyn Store) -> Result<Vault, StartError> {
+    if *data == Data::Memory {
+        return Ok(Vault::ephemeral());
+    }
+    let has_sealed = [Table::Credentials, Table::Profiles]
+        .into_iter()
+        .map(|table| store.scan(table, &[], 1).map(|rows| !rows.is_empty()))
+        .collect::<Result<Vec<_>, _>>()?
+        .contains(&true);
+    Ok(Vault::open(&config.key_file(), has_sealed)?)
 }
 
 /// The bundled definitions, and those that were added.

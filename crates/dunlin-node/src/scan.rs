@@ -17,12 +17,9 @@ pub fn validate(table: Table, key: &[u8], value: &[u8]) -> Result<(), String> {
         Table::Requests => decode::<Request>(value).map(drop),
         Table::Tokens => decode::<Kept>(value).map(drop),
         Table::Objects => decode::<String>(value).map(drop),
+        Table::Credentials => return crate::credentials::validate(key, value),
         // Nothing of these is written yet, or it is the store's own.
-        Table::LastValues
-        | Table::Credentials
-        | Table::Profiles
-        | Table::Bootstraps
-        | Table::Meta => Ok(()),
+        Table::LastValues | Table::Profiles | Table::Bootstraps | Table::Meta => Ok(()),
     };
     read.map_err(|error| error.to_string())
 }
