@@ -30,3 +30,25 @@ fn the_page_of_settings_holds_the_default_file_as_it_is() {
         "docs/reference/config.md shows another file than crates/dunlin-node/dunlin.toml"
     );
 }
+
+#[test]
+fn the_dashboard_shows_metrics_that_there_are() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../packaging/grafana/dunlin.json"
+    );
+    let dashboard = std::fs::read_to_string(file).expect("the dashboard is there");
+    let mut seen = 0;
+    for word in dashboard.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+        if word.starts_with("dunlin_") || word.starts_with("process_") {
+            seen += 1;
+            assert!(
+                dunlin_node::METRICS
+                    .iter()
+                    .any(|(name, _, _)| *name == word),
+                "packaging/grafana/dunlin.json asks for {word}, which is no metric"
+            );
+        }
+    }
+    assert!(seen > 20, "only {seen} metrics on the dashboard");
+}

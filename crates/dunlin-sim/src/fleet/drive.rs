@@ -22,6 +22,7 @@ use super::machine::{Fact, Machine};
 use super::plan::Plan;
 use super::report::{Generator, Kind, Report};
 use super::settings::{FleetSettings, SHARED_SOCKETS};
+use super::timeline::Timeline;
 use super::tree::reading;
 
 /// What is known while a run goes on; told five times a second.
@@ -115,6 +116,7 @@ struct Drive<W> {
     told: Duration,
     closed: Option<Duration>,
     line: ProgressBar,
+    timeline: Timeline,
 }
 
 impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
@@ -155,6 +157,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             facts: Vec::new(),
             told: Duration::ZERO,
             closed: None,
+            timeline: Timeline::default(),
         })
     }
 
@@ -337,10 +340,18 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             "{} updates, {} notifications, {} errors, {} sent again",
             progress.updates, progress.notifications, progress.errors, progress.retransmissions
         ));
+        if self.timeline.is_due(now) {
+            self.sample(progress);
+        }
         if (self.watch)(&progress).is_break() {
             self.close();
         }
         Ok(())
+    }
+
+    fn sample(&mut self, progress: Progress) {
+        let latency_ms = self.machine.statistics.take_recent_latency_ms();
+        self.timeline.take(progress, latency_ms);
     }
 
     fn progress(&self, now: Duration) -> Progress {
@@ -376,6 +387,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
     fn finish(&mut self) -> Result<Report> {
         let now = self.now();
         self.tell(now)?;
+        self.sample(self.progress(now));
         self.line.finish_and_clear();
         let net = self.ports.statistics();
         let failures = [
@@ -399,7 +411,9 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             received: net.received,
             ..Generator::default()
         };
-        Ok(self.machine.report(now, generator))
+        let mut report = self.machine.report(now, generator);
+        report.timeline = self.timeline.samples().to_vec();
+        Ok(report)
     }
 }
 

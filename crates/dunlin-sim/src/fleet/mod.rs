@@ -5,7 +5,8 @@
 //! what was acknowledged, so that a test can hold a server to it.
 //!
 //! - [`settings`]: what a run is told. [`scenario`]: what its Clients are like, as a TOML file.
-//! - [`run`]: sockets, time, and the end of the run. [`report`]: what it has shown.
+//! - [`run`]: sockets, time, and the end of the run. [`report`]: what it has shown, [`timeline`]
+//!   second by second, [`plot`] as a picture.
 //! - `machine`: all the Clients, as one machine without IO; `client` holds what is kept for each,
 //!   `wheel` when each is to be woken, `tree` the objects they have.
 //!
@@ -20,9 +21,11 @@ mod ledger;
 mod machine;
 mod message;
 mod plan;
+pub mod plot;
 pub mod report;
 pub mod scenario;
 pub mod settings;
+pub mod timeline;
 mod tree;
 mod wheel;
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::timeline::Sample;
+
 /// What a Client asks of a server and waits an answer for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -96,6 +98,8 @@ pub struct Report {
     pub generator: Generator,
     /// Successes by kind, requests that were answered, and what befell the Clients.
     pub counts: BTreeMap<&'static str, u64>,
+    /// The run over time, about a sample a second.
+    pub timeline: Vec<Sample>,
 }
 
 impl fmt::Display for Report {
@@ -172,6 +176,8 @@ pub(crate) struct Statistics {
     steady: Duration,
     kinds: [KindStatistics; Kind::ALL.len()],
     late: Histogram<u32>,
+    /// Latencies of all kinds since they were last taken for the timeline.
+    recent: Histogram<u32>,
     non_confirmable: Span,
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) retransmissions: u64,
@@ -261,6 +267,7 @@ impl Statistics {
                 span: Span::default(),
             }),
             late: histogram(),
+            recent: histogram(),
             non_confirmable: Span::default(),
             errors: BTreeMap::new(),
             retransmissions: 0,
@@ -279,9 +286,17 @@ impl Statistics {
     pub(crate) fn success(&mut self, kind: Kind, due: Duration, now: Duration) {
         let statistics = &mut self.kinds[kind as usize];
         statistics.span.add(due, now, self.steady);
-        statistics
-            .latency
-            .saturating_record(micros(now.saturating_sub(due)).max(1));
+        let latency = micros(now.saturating_sub(due)).max(1);
+        statistics.latency.saturating_record(latency);
+        self.recent.saturating_record(latency);
+    }
+
+    /// The median and the 99th percentile, in milliseconds, of what was answered since the last call.
+    pub(crate) fn take_recent_latency_ms(&mut self) -> (f64, f64) {
+        let at = |q| self.recent.value_at_quantile(q) as f64 / 1000.0;
+        let taken = (at(0.5), at(0.99));
+        self.recent.reset();
+        taken
     }
 
     /// A Non-confirmable notification was sent.
@@ -349,6 +364,7 @@ impl Statistics {
             generator_limited: late > LATE_MAX_US || generator.overflowed > overflow_max,
             generator,
             counts: self.counts(),
+            timeline: Vec::new(),
         }
     }
 

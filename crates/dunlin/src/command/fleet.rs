@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use dunlin_sim::fleet::{FleetSettings, Scenario, run};
+use dunlin_sim::fleet::{FleetSettings, Scenario, plot, run};
 use serde_json::json;
 
 /// How long the yardstick measures unless told otherwise.
@@ -15,7 +15,7 @@ const YARDSTICK_S: f64 = 5.0;
 #[derive(ClapArgs)]
 #[command(after_help = "Example:
   dunlin fleet --server coap://127.0.0.1:5683 --clients 1000 --duration 60
-  dunlin fleet --server coap://127.0.0.1:5683 --clients 50000 --rate 5000 --scenario meters.toml
+  dunlin fleet --server coap://127.0.0.1:5683 --clients 50000 --rate 5000 --scenario meters.toml --plot run.svg
   dunlin fleet --yardstick                            what this machine can do in bare UDP")]
 pub(crate) struct Args {
     /// The server: coap://HOST or coap://HOST:PORT
@@ -42,8 +42,11 @@ pub(crate) struct Args {
     /// Where chance comes from: the same seed chooses the same
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Draw rates and latency over time into this SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Measure bare UDP on this machine instead
-    #[arg(long, conflicts_with_all = ["server", "scenario", "ledger"])]
+    #[arg(long, conflicts_with_all = ["server", "scenario", "ledger", "plot"])]
     yardstick: bool,
     /// Print the report as JSON
     #[arg(long)]
@@ -74,6 +77,11 @@ impl Args {
         settings.progress = true;
         settings.stop_on_interrupt = true;
         let report = run(settings)?;
+        if let Some(path) = &self.plot {
+            let title = format!("dunlin fleet: {} Clients against {server}", self.clients);
+            std::fs::write(path, plot::svg(&report, &title))
+                .with_context(|| format!("the picture {} cannot be written", path.display()))?;
+        }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
