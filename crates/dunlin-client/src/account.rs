@@ -13,13 +13,30 @@ use crate::object::server::{
 use crate::tree::Tree;
 
 /// LwM2M Server URI in Object 0.
-const URI: u16 = 0;
+pub(crate) const URI: u16 = 0;
 /// Bootstrap-Server in Object 0.
-const IS_BOOTSTRAP_SERVER: u16 = 1;
+pub(crate) const IS_BOOTSTRAP_SERVER: u16 = 1;
 /// Security Mode in Object 0.
-const SECURITY_MODE: u16 = 2;
+pub(crate) const SECURITY_MODE: u16 = 2;
+/// Public Key or Identity in Object 0.
+pub(crate) const PUBLIC_KEY_OR_IDENTITY: u16 = 3;
+/// Server Public Key in Object 0.
+pub(crate) const SERVER_PUBLIC_KEY: u16 = 4;
+/// Secret Key in Object 0.
+pub(crate) const SECRET_KEY: u16 = 5;
 /// Short Server ID in Object 0.
-const SECURITY_SHORT_SERVER_ID: u16 = 10;
+pub(crate) const SECURITY_SHORT_SERVER_ID: u16 = 10;
+/// Client Hold Off Time in Object 0, seconds.
+pub(crate) const HOLD_OFF: u16 = 11;
+/// Bootstrap-Server Account Timeout in Object 0, seconds.
+pub(crate) const ACCOUNT_TIMEOUT: u16 = 12;
+
+/// Security Mode 0: pre-shared key.
+pub const MODE_PSK: i64 = 0;
+/// Security Mode 1: raw public key.
+pub const MODE_RPK: i64 = 1;
+/// Security Mode 2: certificate.
+pub const MODE_X509: i64 = 2;
 
 /// Security Mode 3: no security (TS 1.0 §E.1).
 pub const MODE_NOSEC: i64 = 3;
@@ -47,6 +64,21 @@ pub struct Account {
     pub default_pmax_s: Option<u32>,
     /// Whether notifications are kept while the Server cannot be reached.
     pub stores_notifications: bool,
+}
+
+/// The Bootstrap-Server Account: an instance of Object 0, and none of Object 1 (TS 1.0 §5.2.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootstrapAccount {
+    /// The instance of Object 0.
+    pub security: ObjectInstanceId,
+    /// Where the Bootstrap-Server is.
+    pub uri: ServerUri,
+    /// Security Mode.
+    pub mode: i64,
+    /// How long the Client waits for the Bootstrap-Server to begin before it asks itself.
+    pub hold_off_s: u32,
+    /// How long after a bootstrap the account is kept; 0 for ever.
+    pub timeout_s: u32,
 }
 
 /// The scheme of a [`ServerUri`].
@@ -150,30 +182,61 @@ pub fn accounts(tree: &Tree) -> Vec<Account> {
         .collect()
 }
 
+/// The Bootstrap-Server Account, if there is one that can be read.
+#[must_use]
+pub fn bootstrap_account(tree: &Tree) -> Option<BootstrapAccount> {
+    let security = tree
+        .instances(ObjectId::SECURITY)
+        .find(|one| is_bootstrap(one))?;
+    let seconds = |resource| seconds(security, resource).unwrap_or(0);
+    Some(BootstrapAccount {
+        security: security.id,
+        uri: ServerUri::parse(security.value(URI)?.as_str()?).ok()?,
+        mode: mode(security),
+        hold_off_s: seconds(HOLD_OFF),
+        timeout_s: seconds(ACCOUNT_TIMEOUT),
+    })
+}
+
+/// Whether an instance of Object 0 is the Bootstrap-Server's.
+pub(crate) fn is_bootstrap(security: &Instance) -> bool {
+    security.value(IS_BOOTSTRAP_SERVER) == Some(&Value::Boolean(true))
+}
+
+fn mode(security: &Instance) -> i64 {
+    let mode = security.value(SECURITY_MODE).and_then(Value::as_integer);
+    mode.unwrap_or(MODE_NOSEC)
+}
+
+fn seconds(instance: &Instance, resource: u16) -> Option<u32> {
+    instance
+        .value(resource)
+        .and_then(Value::as_integer)
+        .and_then(|value| u32::try_from(value).ok())
+}
+
+/// The Short Server ID that an instance of Object 0 or 1 names.
+pub(crate) fn short_server_id(instance: &Instance, resource: u16) -> Option<ShortServerId> {
+    let number = instance.value(resource).and_then(Value::as_integer)?;
+    ShortServerId::new(u16::try_from(number).ok()?)
+}
+
 fn account(tree: &Tree, server: &Instance) -> Option<Account> {
     let short_server_id = server.value(SHORT_SERVER_ID)?.as_integer()?;
     let security = tree.instances(ObjectId::SECURITY).find(|security| {
-        security.value(IS_BOOTSTRAP_SERVER) != Some(&Value::Boolean(true))
+        !is_bootstrap(security)
             && security
                 .value(SECURITY_SHORT_SERVER_ID)
                 .and_then(Value::as_integer)
                 == Some(short_server_id)
     })?;
-    let seconds = |resource: u16| {
-        server
-            .value(resource)
-            .and_then(Value::as_integer)
-            .and_then(|value| u32::try_from(value).ok())
-    };
+    let seconds = |resource| seconds(server, resource);
     Some(Account {
         short_server_id: ShortServerId::new(u16::try_from(short_server_id).ok()?)?,
         security: security.id,
         server: server.id,
         uri: ServerUri::parse(security.value(URI)?.as_str()?).ok()?,
-        mode: security
-            .value(SECURITY_MODE)
-            .and_then(Value::as_integer)
-            .unwrap_or(MODE_NOSEC),
+        mode: mode(security),
         lifetime_s: seconds(LIFETIME)?,
         binding: server
             .value(BINDING)

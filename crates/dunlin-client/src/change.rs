@@ -13,7 +13,7 @@ use crate::attributes::AttributeBook;
 use crate::tree::Tree;
 
 /// The first item of a state; a later layout has another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a state cannot be restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,8 @@ pub(crate) struct Snapshot {
     /// Objects in TLV.
     objects: Vec<(ObjectId, Vec<u8>)>,
     attributes: Vec<(ShortServerId, Path, Attributes)>,
+    /// When the Bootstrap-Server Account is to be removed, in milliseconds since 1970 (`/0/x/12`).
+    pub(crate) account_ends_ms: Option<u64>,
 }
 
 impl Snapshot {
@@ -51,6 +53,7 @@ impl Snapshot {
         Self {
             objects: objects.collect(),
             attributes: attributes.iter().collect(),
+            account_ends_ms: None,
         }
     }
 
@@ -87,7 +90,7 @@ impl Snapshot {
         &self,
         e: &mut Encoder<Vec<u8>>,
     ) -> Result<(), minicbor::encode::Error<core::convert::Infallible>> {
-        e.array(3)?.u8(VERSION)?;
+        e.array(4)?.u8(VERSION)?;
         e.array(self.objects.len() as u64)?;
         for (id, bytes) in &self.objects {
             e.array(2)?.u16(id.0)?.bytes(bytes)?;
@@ -102,6 +105,7 @@ impl Snapshot {
             e.encode(kept.pmin_s)?.encode(kept.pmax_s)?;
             e.encode(kept.gt)?.encode(kept.lt)?.encode(kept.st)?;
         }
+        e.encode(self.account_ends_ms)?;
         Ok(())
     }
 
@@ -113,10 +117,10 @@ impl Snapshot {
         if version > VERSION {
             return Err(StateError::Later { version });
         }
-        Self::decode_rest(&mut decoder).map_err(damaged)
+        Self::decode_rest(&mut decoder, version).map_err(damaged)
     }
 
-    fn decode_rest(d: &mut Decoder<'_>) -> Result<Self, minicbor::decode::Error> {
+    fn decode_rest(d: &mut Decoder<'_>, version: u8) -> Result<Self, minicbor::decode::Error> {
         let length = |d: &mut Decoder<'_>| {
             d.array()?
                 .ok_or_else(|| minicbor::decode::Error::message("of unknown length"))
@@ -146,6 +150,10 @@ impl Snapshot {
             };
             snapshot.attributes.push((server, path, kept));
         }
+        // Version 1 knew no bootstrap.
+        if version > 1 {
+            snapshot.account_ends_ms = d.decode()?;
+        }
         Ok(snapshot)
     }
 }
@@ -167,8 +175,17 @@ mod tests {
                     ..Attributes::NONE
                 },
             )],
+            account_ends_ms: Some(1_767_225_600_000),
         };
         assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
+    }
+
+    #[test]
+    fn a_state_of_version_1_is_read() {
+        let old = [0x83, 1, 0x81, 0x82, 1, 0x41, 7, 0x80];
+        let snapshot = Snapshot::decode(&old).unwrap();
+        assert_eq!(snapshot.objects, [(ObjectId(1), alloc::vec![7])]);
+        assert_eq!(snapshot.account_ends_ms, None);
     }
 
     #[test]
@@ -176,7 +193,7 @@ mod tests {
         assert_eq!(Snapshot::decode(b""), Err(StateError::Damaged));
         assert_eq!(Snapshot::decode(b"hello"), Err(StateError::Damaged));
         let mut encoder = Encoder::new(Vec::new());
-        encoder.array(3).unwrap().u8(9).unwrap();
+        encoder.array(4).unwrap().u8(9).unwrap();
         let later = encoder.into_writer();
         assert_eq!(
             Snapshot::decode(&later),

@@ -21,6 +21,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::account::Account;
 use crate::attributes::AttributeBook;
+use crate::bootstrap::Bootstrap;
 use crate::change::Snapshot;
 use crate::event::{Answer, Commit, Event, NeedId, Output, Reason};
 use crate::firmware::Firmware;
@@ -42,6 +43,14 @@ pub struct Config {
     pub confirmable_notifications: bool,
     /// How long the Client listens after it has sent something, in queue mode (TS 1.0 §8.3).
     pub awake_window: Duration,
+    /// After so many Registers in a row that failed with every Server the Bootstrap-Server is
+    /// asked, where there is one (TS 1.0 §5.2.3). With growing pauses five take some minutes.
+    pub registration_attempts_max: u32,
+    /// Whether the Bootstrap-Server may begin a bootstrap that nobody asked for (TS 1.0 §5.2.3).
+    pub server_initiated_bootstrap: bool,
+    /// Whether Bootstrap-Discover is answered with the version as TS 1.0 prints it, without a
+    /// target, which is no link format. Some Bootstrap-Servers want that, others refuse it.
+    pub bare_version_in_discover: bool,
     /// Settings of CoAP.
     pub coap: dunlin_transport::coap::Config,
 }
@@ -56,9 +65,19 @@ impl Config {
             root: String::new(),
             confirmable_notifications: true,
             awake_window: crate::registration::MAX_TRANSMIT_WAIT,
+            registration_attempts_max: 5,
+            server_initiated_bootstrap: true,
+            bare_version_in_discover: false,
             coap: dunlin_transport::coap::Config::default(),
         }
     }
+}
+
+/// For whom a name is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Server(ShortServerId),
+    Bootstrap,
 }
 
 /// An LwM2M Client: its Objects, and its registrations with every Server it has an account for.
@@ -69,12 +88,15 @@ pub struct Client {
     pub(crate) attributes: AttributeBook,
     pub(crate) observations: Vec<Observation>,
     pub(crate) registrations: BTreeMap<ShortServerId, Registration>,
+    pub(crate) bootstrap: Bootstrap,
+    /// When the Bootstrap-Server Account ends, as it was kept; read at the start.
+    account_ends_ms: Option<u64>,
     pub(crate) transport: Transport,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) sleep: Sleep,
     pub(crate) firmware: Firmware,
     /// Names that are being looked up.
-    pub(crate) needs: BTreeMap<NeedId, ShortServerId>,
+    pub(crate) needs: BTreeMap<NeedId, Asked>,
     pub(crate) next_need: u64,
     next_commit: u64,
     started: bool,
@@ -108,6 +130,8 @@ impl Client {
             attributes: AttributeBook::default(),
             observations: Vec::new(),
             registrations: BTreeMap::new(),
+            bootstrap: Bootstrap::default(),
+            account_ends_ms: None,
             transport: Transport::new(transport, transport_seed),
             outputs: VecDeque::new(),
             needs: BTreeMap::new(),
@@ -127,15 +151,26 @@ impl Client {
     ///
     /// The state is not one of ours, or of a later version; nothing is changed then.
     pub fn restore(&mut self, state: &[u8]) -> Result<(), crate::change::StateError> {
-        Snapshot::decode(state)?.apply(&mut self.tree, &mut self.attributes);
+        let snapshot = Snapshot::decode(state)?;
+        self.account_ends_ms = snapshot.account_ends_ms;
+        snapshot.apply(&mut self.tree, &mut self.attributes);
         Ok(())
     }
 
-    /// The network is there: register with every Server.
+    /// The network is there: register with every Server, or ask the Bootstrap-Server.
     pub fn start(&mut self, now: Now) {
         self.now = now;
         self.started = true;
         self.resume_firmware();
+        if let (Some(at), Some(account)) = (
+            self.account_ends_ms.take(),
+            crate::account::bootstrap_account(&self.tree),
+        ) {
+            // A clock that was set back does not make it longer than it was at first.
+            let left = Duration::from_millis(at.saturating_sub(now.wall.0));
+            let left = left.min(Duration::from_secs(account.timeout_s.into()));
+            self.bootstrap.account_ends = Some(now.instant + left);
+        }
         self.proceed(now);
     }
 
@@ -143,6 +178,7 @@ impl Client {
     pub fn stop(&mut self, now: Now) {
         self.now = now;
         self.stopping = true;
+        self.bootstrap.settle();
         let open: Vec<ShortServerId> = self
             .registrations
             .iter()
@@ -183,10 +219,10 @@ impl Client {
     ) {
         // A request of somebody who may not speak now is as good as lost: when it is repeated after
         // our Register was answered, it is new (TS 1.0 §5.3.1, §E.2).
+        self.now = now;
         if self.sleep.is_asleep() || (is_request(bytes) && !self.listens_to(from)) {
             return;
         }
-        self.now = now;
         self.transport.handle_receive(now, port, from, local, bytes);
         self.proceed(now);
     }
@@ -205,12 +241,20 @@ impl Client {
             self.package_answered(answer);
             return self.proceed(now);
         }
-        let Some(server) = self.needs.remove(&need) else {
+        let Some(asked) = self.needs.remove(&need) else {
             return;
         };
         let Answer::Resolved(address) = answer else {
             return;
         };
+        match asked {
+            Asked::Server(server) => self.server_found(server, need, address),
+            Asked::Bootstrap => self.bootstrap_server_found(need, address),
+        }
+        self.proceed(now);
+    }
+
+    fn server_found(&mut self, server: ShortServerId, need: NeedId, address: Option<Address>) {
         let waits = self.registrations.get(&server).is_some_and(
             |one| matches!(one.phase, Phase::Resolving { need: asked, .. } if asked == need),
         );
@@ -223,7 +267,6 @@ impl Client {
                 }
             }
         }
-        self.proceed(now);
     }
 
     // Commands of the embedder.
@@ -304,16 +347,23 @@ impl Client {
                 .filter(|_| open)
         });
         let registrations = self.registrations.values().filter_map(Registration::next);
+        // In a bootstrap run nothing is done for Servers, however late it is.
+        let idle = !self.bootstrap.is_active();
+        let (observations, registrations) = (
+            observations.filter(|_| idle),
+            registrations.filter(|_| idle),
+        );
         observations
             .chain(registrations)
             .chain(self.transport_timeout)
-            .chain(self.sleep.next())
+            .chain(self.sleep.next().filter(|_| idle))
             .chain(self.firmware.next())
+            .chain(self.bootstrap.next())
             .min()
     }
 
     /// Everything after an input, in its order.
-    fn proceed(&mut self, now: Now) {
+    pub(crate) fn proceed(&mut self, now: Now) {
         self.now = now;
         self.hear();
         if self.started {
@@ -330,7 +380,13 @@ impl Client {
     }
 
     /// Whether a Server that may speak now is there.
-    fn listens_to(&self, from: &Address) -> bool {
+    fn listens_to(&mut self, from: &Address) -> bool {
+        if self.hears_bootstrap_server(from) {
+            return true;
+        }
+        if self.bootstrap.is_active() {
+            return false;
+        }
         let mut open = self.registrations.values().filter(|one| one.is_open());
         open.any(|one| {
             let peer = one.peer.and_then(|peer| self.transport.peer(peer));
@@ -357,7 +413,8 @@ impl Client {
                 Phase::Registered | Phase::Due { .. } | Phase::Stopped
             )
         });
-        registering
+        self.bootstrap.is_active()
+            || registering
             || self.firmware.is_busy()
             || self.observations.iter().any(|one| one.under_way.is_some())
     }
@@ -430,7 +487,13 @@ impl Client {
     /// Keeps what a Server has changed; the answer waits for the number that is returned.
     pub(crate) fn commit(&mut self) -> u64 {
         self.next_commit += 1;
-        let state = Snapshot::take(&self.tree, &self.attributes).encode();
+        let mut snapshot = Snapshot::take(&self.tree, &self.attributes);
+        snapshot.account_ends_ms = self.bootstrap.account_ends.map(|at| {
+            let left = at.saturating_sub(self.now.instant);
+            let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            self.now.wall.0.saturating_add(left)
+        });
+        let state = snapshot.encode();
         let number = self.next_commit;
         self.outputs
             .push_back(Output::Commit(Commit { number, state }));

@@ -45,7 +45,13 @@ impl Client {
         operation: Operation,
         token: Token,
     ) {
-        let Some(server) = self.server_at(peer) else {
+        if self.bootstrap.peer == Some(peer)
+            && (self.bootstrap.is_active() || self.server_at(peer).is_none())
+        {
+            return self.bootstrap_asked(exchange, &operation);
+        }
+        let server = self.server_at(peer).filter(|_| !self.bootstrap.is_active());
+        let Some(server) = server else {
             // Before the Register is answered, while disabled, and to strangers: silence
             // (TS 1.0 §5.3.1, §E.2). An exchange that is over needs none.
             let _ = self.transport.ignore_downlink(self.now, exchange);
@@ -233,7 +239,7 @@ impl Client {
 
     /// Reads a payload for its target. What a Server writes is taken as it says or not at all: no
     /// value is guessed.
-    fn decode(
+    pub(crate) fn decode(
         &self,
         path: Path,
         format: ContentFormat,
@@ -522,7 +528,7 @@ impl Client {
     }
 
     /// Puts out what the transport has to send now, before what follows.
-    fn flush_transport(&mut self) {
+    pub(crate) fn flush_transport(&mut self) {
         // The answer is the transport's next output; whatever else it tells is told later, from
         // the same queue.
         if let dunlin_transport::Output::Transmit(transmit) = self.transport.poll_output() {
@@ -540,7 +546,10 @@ fn dimension(value: Option<&ResourceValue>) -> Option<u16> {
 
 /// Whether the format can carry a value of this Resource (TS 1.0 §6.4): text and bytes have room for
 /// one value alone, and bytes for bytes alone.
-fn check_format(definition: &ResourceDefinition, format: ContentFormat) -> Result<(), Refusal> {
+pub(crate) fn check_format(
+    definition: &ResourceDefinition,
+    format: ContentFormat,
+) -> Result<(), Refusal> {
     let carries = match format.modern() {
         ContentFormat::TEXT => !definition.multiple,
         ContentFormat::OPAQUE => !definition.multiple && definition.value_type == ValueType::Opaque,
@@ -554,7 +563,7 @@ fn check_format(definition: &ResourceDefinition, format: ContentFormat) -> Resul
 }
 
 /// Spellings that leave no doubt about what is meant.
-fn is_harmless(deviation: Deviation) -> bool {
+pub(crate) fn is_harmless(deviation: Deviation) -> bool {
     matches!(
         deviation,
         Deviation::OldContentFormat

@@ -7,6 +7,7 @@ use dunlin_lwm2m::operation::{Arguments, ResponseCode};
 use dunlin_lwm2m::{Path, ShortServerId};
 use dunlin_transport::{Address, Failure, Instant, Transmit};
 
+use crate::bootstrap::SESSION_TIMEOUT;
 use crate::firmware::{FirmwareState, PackageDone, PackageFault, PackageStep};
 
 /// What the driver does next.
@@ -146,6 +147,34 @@ pub enum Event {
         /// Of what.
         path: Path,
     },
+    /// A bootstrap has begun: the Client has asked for it, or the Bootstrap-Server began by itself.
+    BootstrapStarted {
+        /// Whether the Bootstrap-Server began.
+        server_initiated: bool,
+    },
+    /// A bootstrap run has ended well: its writes are in force, and the Client registers anew.
+    Bootstrapped {
+        /// The Servers it has accounts for now.
+        servers: Vec<ShortServerId>,
+    },
+    /// A bootstrap has failed; everything is as it was before it.
+    BootstrapFailed {
+        /// Why.
+        reason: Reason,
+        /// In how many seconds it is tried again; `None` if nothing calls for that.
+        again_in_s: Option<u64>,
+    },
+    /// A request of the Bootstrap-Server was refused.
+    BootstrapRefused {
+        /// About what.
+        path: Path,
+        /// With what.
+        code: ResponseCode,
+        /// Why.
+        what: String,
+    },
+    /// The Bootstrap-Server Account was removed, its time being over (`/0/x/12`).
+    BootstrapAccountRemoved,
     /// A request was refused.
     Refused {
         /// Whose.
@@ -190,6 +219,9 @@ pub enum Reason {
     /// The Server refused; the code's byte, and its words.
     #[error("refused with {}.{:02}{}", .0 >> 5, .0 & 31, after_colon(.1))]
     Refused(u8, String),
+    /// The Bootstrap-Server has begun and not come to an end.
+    #[error("the bootstrap server has said nothing for {} s and not finished", SESSION_TIMEOUT.as_secs())]
+    NotFinished,
     /// Nothing could be sent.
     #[error("too much is under way")]
     Busy,

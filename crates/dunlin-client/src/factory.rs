@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use dunlin_lwm2m::operation::Binding;
 use dunlin_lwm2m::{
@@ -10,7 +9,11 @@ use dunlin_lwm2m::{
     ShortServerId, Value,
 };
 
-use crate::account::{MODE_NOSEC, Scheme, ServerUri, UriError};
+use crate::account::{
+    ACCOUNT_TIMEOUT, HOLD_OFF, IS_BOOTSTRAP_SERVER, SECURITY_SHORT_SERVER_ID, Scheme, ServerUri,
+    URI, UriError, is_bootstrap,
+};
+use crate::credentials::Credentials;
 use crate::object::behaviour_of;
 use crate::object::server::{BINDING, LIFETIME, SHORT_SERVER_ID, STORING};
 use crate::tree::{Slot, Tree};
@@ -41,6 +44,12 @@ pub enum FactoryError {
     /// An account without security for a Server that asks for it.
     #[error("{0}: an account without security is for coap:// alone")]
     WithoutSecurity(String),
+    /// Credentials for a Server that is spoken to in the clear.
+    #[error("{0}: an account with security is for coaps:// alone")]
+    InTheClear(String),
+    /// There is one Bootstrap-Server Account, or none (TS 1.0 §5.2.2).
+    #[error("a client has one bootstrap server, and no second one")]
+    SecondBootstrapServer,
     /// More Servers than Short Server IDs.
     #[error("there are too many servers")]
     TooManyServers,
@@ -118,35 +127,34 @@ impl Factory {
     ///
     /// # Errors
     ///
-    /// The URI cannot be read.
+    /// The URI cannot be read, or asks for security.
     pub fn add_server(
         &mut self,
         uri: &str,
         lifetime_s: u32,
         binding: Binding,
     ) -> Result<ShortServerId, FactoryError> {
-        let parsed = ServerUri::parse(uri).map_err(|error| FactoryError::Uri {
-            uri: uri.into(),
-            error,
-        })?;
-        if parsed.scheme != Scheme::Coap {
-            return Err(FactoryError::WithoutSecurity(uri.into()));
-        }
+        self.add_secured_server(uri, &Credentials::NoSec, lifetime_s, binding)
+    }
+
+    /// Adds an account for the Server at `uri`. Gives its Short Server ID.
+    ///
+    /// # Errors
+    ///
+    /// The URI cannot be read, or does not go with the credentials.
+    pub fn add_secured_server(
+        &mut self,
+        uri: &str,
+        credentials: &Credentials,
+        lifetime_s: u32,
+        binding: Binding,
+    ) -> Result<ShortServerId, FactoryError> {
+        let security = self.security(uri, false, credentials)?;
         self.servers += 1;
         let short_server_id =
             ShortServerId::new(self.servers).ok_or(FactoryError::TooManyServers)?;
-        let id = ObjectInstanceId(self.servers - 1);
         let number = |value: u16| Value::Integer(i64::from(value));
-        let nothing = || Value::Opaque(Vec::new());
-        let security = Instance::new(id)
-            .with(Resource::single(0, Value::String(uri.into())))
-            .with(Resource::single(1, Value::Boolean(false)))
-            .with(Resource::single(2, Value::Integer(MODE_NOSEC)))
-            .with(Resource::single(3, nothing()))
-            .with(Resource::single(4, nothing()))
-            .with(Resource::single(5, nothing()))
-            .with(Resource::single(10, number(self.servers)));
-        let server = Instance::new(id)
+        let server = Instance::new(ObjectInstanceId(self.servers - 1))
             .with(Resource::single(SHORT_SERVER_ID, number(self.servers)))
             .with(Resource::single(
                 LIFETIME,
@@ -157,9 +165,65 @@ impl Factory {
                 BINDING,
                 Value::String(binding.as_str().into()),
             ));
-        self.add_instance(ObjectId::SECURITY, security)?;
+        let own = Resource::single(SECURITY_SHORT_SERVER_ID, number(self.servers));
+        self.add_instance(ObjectId::SECURITY, security.with(own))?;
         self.add_instance(ObjectId::SERVER, server)?;
         Ok(short_server_id)
+    }
+
+    /// Adds the Bootstrap-Server Account: the Client asks there when no Server can be reached, not
+    /// before `hold_off_s` have passed, and forgets it `timeout_s` after it was bootstrapped (0:
+    /// never). TS 1.0 §5.2.3.
+    ///
+    /// # Errors
+    ///
+    /// The URI cannot be read, or does not go with the credentials; there is one already.
+    pub fn add_bootstrap_server(
+        &mut self,
+        uri: &str,
+        credentials: &Credentials,
+        hold_off_s: u32,
+        timeout_s: u32,
+    ) -> Result<(), FactoryError> {
+        if self.tree.instances(ObjectId::SECURITY).any(is_bootstrap) {
+            return Err(FactoryError::SecondBootstrapServer);
+        }
+        let seconds = |id, value: u32| Resource::single(id, Value::Integer(value.into()));
+        let security = self
+            .security(uri, true, credentials)?
+            .with(seconds(HOLD_OFF, hold_off_s))
+            .with(seconds(ACCOUNT_TIMEOUT, timeout_s));
+        self.add_instance(ObjectId::SECURITY, security)
+    }
+
+    /// The next instance of Object 0.
+    fn security(
+        &self,
+        uri: &str,
+        bootstrap: bool,
+        credentials: &Credentials,
+    ) -> Result<Instance, FactoryError> {
+        let parsed = ServerUri::parse(uri).map_err(|error| FactoryError::Uri {
+            uri: uri.into(),
+            error,
+        })?;
+        match (credentials, parsed.scheme) {
+            (Credentials::NoSec, Scheme::Coaps) => {
+                return Err(FactoryError::WithoutSecurity(uri.into()));
+            }
+            (Credentials::NoSec, Scheme::Coap) | (_, Scheme::Coaps) => {}
+            (_, Scheme::Coap) => return Err(FactoryError::InTheClear(uri.into())),
+        }
+        let next = self.tree.instances(ObjectId::SECURITY).last();
+        let next = next.map_or(0, |last| last.id.0.saturating_add(1));
+        let mut security = Instance::new(next)
+            .with(Resource::single(URI, Value::String(uri.into())))
+            .with(Resource::single(
+                IS_BOOTSTRAP_SERVER,
+                Value::Boolean(bootstrap),
+            ));
+        security.extend(credentials.resources());
+        Ok(security)
     }
 
     /// The Objects, ready for a Client.

@@ -11,9 +11,14 @@ extern crate alloc;
 mod access;
 mod account;
 mod attributes;
+mod bootstrap;
+mod bootstrapping;
 mod change;
 mod client;
+mod consistency;
+mod credentials;
 mod downlink;
+mod draft;
 mod event;
 mod factory;
 mod firmware;
@@ -27,10 +32,14 @@ mod reporting;
 mod sleep;
 mod tree;
 
-pub use account::{Account, MODE_NOSEC, Scheme, ServerUri, UriError, accounts};
+pub use account::{
+    Account, BootstrapAccount, MODE_NOSEC, MODE_PSK, MODE_RPK, MODE_X509, Scheme, ServerUri,
+    UriError, accounts, bootstrap_account,
+};
 pub use attributes::{ATTRIBUTED_TARGETS_MAX, AttributeBook};
 pub use change::StateError;
 pub use client::{Client, Config};
+pub use credentials::Credentials;
 pub use downlink::OBSERVATIONS_MAX;
 pub use dunlin_lwm2m as lwm2m;
 pub use dunlin_transport::{Address, Instant, Now, Port, Transmit, WallTime};

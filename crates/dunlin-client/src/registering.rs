@@ -9,17 +9,23 @@ use core::time::Duration;
 use dunlin_lwm2m::link::ObjectLinks;
 use dunlin_lwm2m::operation::{Register, ResponseCode, Update};
 use dunlin_lwm2m::{Deviations, LwM2mVersion, ObjectId, ObjectVersion, ShortServerId};
-use dunlin_transport::{Address, Answer, Carriage, Failure, Instant, PeerId, Port, RequestId};
+use dunlin_transport::{
+    Address, Answer, Carriage, Failure, Instant, Interface, PeerId, Port, RequestId,
+};
 use rand_core::Rng;
 
 use crate::account::{Account, MODE_NOSEC, Scheme, accounts};
-use crate::client::Client;
+use crate::client::{Asked, Client};
 use crate::event::{Event, Need, NeedId, Output, Reason};
 use crate::registration::{ASKED_PAUSE_MAX, Phase, RESOLVE_TIMEOUT, Registration, Step, Told};
 
 impl Client {
     /// Brings the registrations to what the Objects say, then tells what is due.
     pub(crate) fn reconcile(&mut self) {
+        self.follow_bootstrap();
+        if self.bootstrap.is_active() {
+            return;
+        }
         self.follow_accounts();
         for server in self.registrations.keys().copied().collect::<Vec<_>>() {
             let registration = &self.registrations[&server];
@@ -63,7 +69,7 @@ impl Client {
         }
     }
 
-    fn forget_server(&mut self, server: ShortServerId) {
+    pub(crate) fn forget_server(&mut self, server: ShortServerId) {
         if self
             .registrations
             .get(&server)
@@ -126,7 +132,7 @@ impl Client {
         }
         let need = NeedId(self.next_need);
         self.next_need += 1;
-        self.needs.insert(need, server);
+        self.needs.insert(need, Asked::Server(server));
         let until = self.now.instant + RESOLVE_TIMEOUT;
         self.set_phase(server, Phase::Resolving { need, until });
         self.outputs
@@ -151,6 +157,11 @@ impl Client {
                 self.transport.release(old);
             }
         }
+        self.transport.use_interface(peer, Interface::Management);
+        let registration = self
+            .registrations
+            .get_mut(&server)
+            .expect("asked for by id");
         registration.update_wanted = false;
         registration.sent_at = self.now.instant;
         let account = registration.account.clone();
@@ -242,6 +253,9 @@ impl Client {
     }
 
     pub(crate) fn answered(&mut self, request: RequestId, answer: &Answer) {
+        if self.bootstrap_answered(request, answer) {
+            return;
+        }
         let Some(server) = self.waiting_for(request) else {
             return;
         };
@@ -295,6 +309,9 @@ impl Client {
     }
 
     pub(crate) fn unanswered(&mut self, request: RequestId, failure: Failure) {
+        if self.bootstrap_unanswered(request, failure) {
+            return;
+        }
         let Some(server) = self.waiting_for(request) else {
             return;
         };
@@ -345,7 +362,7 @@ impl Client {
     }
 }
 
-fn refusal(answer: &Answer) -> Reason {
+pub(crate) fn refusal(answer: &Answer) -> Reason {
     let code = answer.code.map_or_else(|byte| byte, ResponseCode::to_byte);
     let words = String::from_utf8_lossy(&answer.payload).to_string();
     Reason::Refused(code, words)

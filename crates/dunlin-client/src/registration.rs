@@ -141,6 +141,17 @@ impl Registration {
         matches!(self.phase, Phase::Registered | Phase::Updating { .. })
     }
 
+    /// Whether this many Registers in a row have failed (TS 1.0 §5.2.3, point 4).
+    pub(crate) fn has_failed(&self, attempts: u32) -> bool {
+        !self.is_open() && self.attempts >= attempts
+    }
+
+    /// To be registered anew from here, whatever was before.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        self.attempts = 0;
+        self.phase = Phase::Due { at: now };
+    }
+
     /// What is to be done, given what the Server should know.
     pub(crate) fn step(&self, now: Instant, desired: &Told) -> Step {
         match &self.phase {
@@ -197,19 +208,22 @@ impl Registration {
     /// It did not work: Due again after a pause that grows, stretched by `jitter` of 0.8 to 1.2,
     /// and that is no shorter than what the Server asked for.
     pub(crate) fn failed(&mut self, now: Instant, jitter: f64, asked_for: Duration) -> Duration {
-        let pause = PAUSE_FIRST
-            .saturating_mul(1 << self.attempts.min(10))
-            .min(PAUSE_MAX);
         let jitter = jitter.clamp(0.8, 1.2);
-        let pause = pause
-            .mul_f64(jitter)
-            .max(asked_for.mul_f64(jitter.max(1.0)));
+        let pause = pause_after(self.attempts, jitter).max(asked_for.mul_f64(jitter.max(1.0)));
         self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Due {
             at: now.saturating_add(pause),
         };
         pause
     }
+}
+
+/// The pause after so many failures in a row, stretched by `jitter`.
+pub(crate) fn pause_after(failures: u32, jitter: f64) -> Duration {
+    PAUSE_FIRST
+        .saturating_mul(1 << failures.min(10))
+        .min(PAUSE_MAX)
+        .mul_f64(jitter.clamp(0.8, 1.2))
 }
 
 #[cfg(test)]

@@ -486,7 +486,7 @@ fn writable(definition: &ResourceDefinition, resource: Resource) -> Done<Resourc
 }
 
 /// The value as the definition wants it: single or multiple, of its type, within its range.
-fn typed(definition: &ResourceDefinition, value: ResourceValue) -> Done<ResourceValue> {
+pub(crate) fn typed(definition: &ResourceDefinition, value: ResourceValue) -> Done<ResourceValue> {
     let value = match (definition.multiple, value) {
         (true, ResourceValue::Multiple(values)) => ResourceValue::Multiple(values),
         (false, ResourceValue::Single(one)) => ResourceValue::Single(one),

@@ -240,7 +240,13 @@ impl Bench {
             for bytes in sent {
                 if let Some(answer) = self.files.answer(&bytes) {
                     let from = self.files.address.clone();
-                    self.world.client.handle_receive(now, &from, None, &answer);
+                    self.world.client.handle_receive(
+                        now,
+                        dunlin_client::Port::Coap,
+                        &from,
+                        None,
+                        &answer,
+                    );
                 }
             }
         }
@@ -270,7 +276,10 @@ impl Bench {
     fn begin(&mut self, operation: &Operation) -> RequestId {
         let server = &mut self.world.servers[0];
         let now = self.world.now;
-        let peer = server.transport.peer_at(now, &client_address(), None);
+        let peer =
+            server
+                .transport
+                .peer_at(now, dunlin_client::Port::Coap, &client_address(), None);
         server
             .transport
             .request(now, peer, "", operation, Carriage::default())

@@ -148,7 +148,9 @@ impl Client {
             }
             return self.pause_pull(pull);
         };
-        let peer = self.transport.peer_at(self.now, &address, None);
+        let peer = self
+            .transport
+            .peer_at(self.now, dunlin_transport::Port::Coap, &address, None);
         if pull.peer != Some(peer) {
             self.transport.hold(peer);
             if let Some(old) = pull.peer.replace(peer) {

@@ -396,7 +396,7 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    fn new(index: usize) -> Self {
+    pub(crate) fn new(index: usize) -> Self {
         let side = Side::Server {
             strictness: Strictness::Strict,
         };
