@@ -6,12 +6,8 @@ crash() {
   command -v strace >/dev/null || apt_install strace || echo "no strace: $skip_reason"
   local rounds=10
   [ "$DUNLIN_TEST_MODE" != long ] || rounds=200
-  # The full disk has passed and failed on neighbouring builds and its cause is not found: it runs
-  # with --full and --long, where a red test stops nobody's landing.
-  local left_out=(--skip a_full_disk)
-  [ "$DUNLIN_TEST_MODE" = standard ] || left_out=()
   DUNLIN_CRASH_ROUNDS=$rounds \
-    cargo test --quiet --release -p dunlin --test crash -- --ignored --test-threads=1 --nocapture "${left_out[@]}"
+    cargo test --quiet --release -p dunlin --test crash -- --ignored --test-threads=1 --nocapture
 }
 suite crash 600 crash "standard full"
 # The same function, with the time that two hundred kill points need.

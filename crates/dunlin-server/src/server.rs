@@ -607,8 +607,22 @@ impl Server {
                 }));
             }
             // A Client that acknowledges first and answers later is waited for until the deadline
-            // of the request; the others belong to the client side.
-            _ => {}
+            // of the request; the others belong to the client side. Each is named, so that news that
+            // the transport learns to tell cannot be left unheard: an uplink would go unanswered.
+            WireEvent::Acknowledged { .. }
+            | WireEvent::Downlink { .. }
+            | WireEvent::DownlinkBlock { .. }
+            | WireEvent::Fetched { .. }
+            | WireEvent::NotificationDelivered { .. }
+            | WireEvent::NotificationLost { .. }
+            | WireEvent::ObserverGone { .. }
+            | WireEvent::Pinged { .. } => {}
+            // Told of doors with security, and none is open yet.
+            WireEvent::Connected { .. }
+            | WireEvent::Disconnected { .. }
+            | WireEvent::Resumable { .. }
+            | WireEvent::Moved { .. }
+            | WireEvent::HandshakeFailed { .. } => {}
         }
     }
 }

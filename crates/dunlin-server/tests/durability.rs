@@ -604,3 +604,39 @@ fn what_was_refreshed_while_the_store_failed_is_stored_when_it_works_again() {
     world.pass_s(1_000);
     assert_eq!(device.update(&mut world, &[], "").code, Code::CHANGED);
 }
+
+/// A full disk: the commit of one Register can never be made. What needs no disk goes on all the same,
+/// for no answer, request or outcome of it waits for that commit.
+#[test]
+fn while_nothing_can_be_stored_refreshes_and_reads_wait_for_no_commit() {
+    let mut world = World::new();
+    let mut old = Device::new("old", 4000);
+    old.register(&mut world, &[]);
+    let durable = world.commits;
+    Device::new("new", 4001).register(&mut world, &[]);
+    let unstorable = world.commits;
+    assert_eq!((world.barrier, unstorable), (durable + 1, durable + 1));
+    world.server.set_store_health(world.now, false);
+    world.drain();
+
+    assert_eq!(old.update(&mut world, &[], "").code, Code::CHANGED);
+    assert_eq!(world.barrier, 0, "a refresh is answered at once");
+    let request = world.ask(
+        "old",
+        Command::Read {
+            path: path("/3/0/9"),
+        },
+    );
+    let asked = old.got(&mut world);
+    assert!(world.barrier <= durable, "a Read is sent at once");
+    old.respond(
+        &mut world,
+        &asked,
+        Code::CONTENT,
+        Some(ContentFormat::TEXT),
+        b"60",
+    );
+    assert!(matches!(world.outcome(request), Some(Outcome::Answered(_))));
+    assert!(world.told_barrier <= durable, "and its answer is told");
+    assert_eq!(world.commits, unstorable, "nothing was to be stored");
+}

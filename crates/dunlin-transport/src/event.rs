@@ -25,9 +25,9 @@ pub use dunlin_coap::{
 /// The length of the registration ids that `dunlin-server` gives.
 pub const LOCATION_LENGTH: usize = 26;
 
-/// News from the wire.
+/// News from the wire. A closed set: whoever takes it decides about each, and news without anybody
+/// who acts on it does not compile.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Event {
     /// A Client asks (server side): the role answers with `answer_uplink`.
     Uplink {

@@ -450,7 +450,18 @@ fn a_full_disk_acknowledges_nothing_and_keeps_serving() {
     let refreshed = old.update(brief).expect("a refresh is answered");
     assert_eq!(refreshed.code, dunlin_coap::Code::CHANGED);
     assert!(serve.clients().contains_key("old"));
-    serve.get("/clients/old");
+    let (agent, http) = serve.api();
+    let reader = std::thread::spawn(move || ask(&agent, &http, "GET", "/clients/old/3/0/9", ""));
+    until("the Client is asked", || {
+        old.listen(Duration::from_millis(50));
+        !old.asked.is_empty()
+    });
+    let (status, reading) = reader.join().expect("asks").expect("answers");
+    assert_eq!(
+        (status, &reading["node"]["value"]),
+        (200, &60.into()),
+        "{reading}"
+    );
     let (status, problem) = serve
         .ask("PUT", "/clients/asleep/1/0/1", "{\"value\":60}")
         .expect("answers");

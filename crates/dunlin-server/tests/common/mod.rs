@@ -35,8 +35,9 @@ pub(crate) struct World {
     /// Datagrams that have left.
     pub(crate) sent: VecDeque<(Address, Vec<u8>)>,
     pub(crate) commits: u64,
-    /// The barrier of the last datagram that left.
+    /// The barrier of the last datagram that left, and of the last outcome.
     pub(crate) barrier: u64,
+    pub(crate) told_barrier: u64,
     wake_up: Option<Duration>,
     lives: u8,
 }
@@ -67,6 +68,7 @@ impl World {
             sent: VecDeque::new(),
             commits: 0,
             barrier: 0,
+            told_barrier: 0,
             wake_up: None,
             lives: 1,
         }
@@ -98,6 +100,7 @@ impl World {
                     barrier,
                 } => {
                     assert!(barrier <= self.commits, "told before its commit");
+                    self.told_barrier = barrier;
                     self.completed.push((request, outcome));
                 }
                 Output::Timeout(timeout) => {
