@@ -21,6 +21,7 @@ use dunlin_lwm2m::{
 };
 
 use crate::auth::{TokenRecord, Tokens};
+use crate::credential::{self, Credential, ServerIdentity};
 use crate::error::{Code, Problem};
 use crate::event::{Event, Live, Position};
 use crate::time::Timestamp;
@@ -103,6 +104,26 @@ pub trait Backend: Send + Sync + 'static {
     /// Removes a token, durably before it answers. Fails with `token_name_unknown`.
     fn remove_token<'a>(&'a self, name: &'a str) -> Answer<'a, ()>;
 
+    /// A page of endpoint names with their credentials, in the order of the names.
+    fn credentials(&self, query: credential::Query) -> Answer<'_, CredentialPage>;
+
+    /// The credentials of one endpoint name, the oldest first; empty if there are none.
+    fn credentials_of<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Vec<Credential>>;
+
+    /// Makes all of the changes or none, durably before it answers; with `dry_run` it only says what they would do. The same
+    /// changes again are no error and change nothing. Sessions made by what is revoked are closed.
+    fn change_credentials(
+        &self,
+        changes: Vec<(EndpointName, credential::Change)>,
+        dry_run: bool,
+    ) -> Answer<'_, Result<credential::Counts, credential::Refused>>;
+
+    /// What Clients must know of the Server to trust it. Fails with `not_supported` where it has no keys.
+    fn server_identity(&self) -> Answer<'_, ServerIdentity> {
+        let problem = Problem::new(Code::NotSupported, "This Server has no key of its own.");
+        Box::pin(std::future::ready(Err(problem)))
+    }
+
     /// Whether requests can be served now; otherwise the reason, for `/readyz`.
     fn ready(&self) -> Result<(), String>;
 
@@ -135,6 +156,17 @@ pub struct ClientPage {
     pub next: Option<String>,
     /// How many Clients fit in all; `None` where counting them would cost too much.
     pub total: Option<u64>,
+}
+
+/// A page of credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialPage {
+    /// Endpoint names with their credentials.
+    pub endpoints: Vec<(EndpointName, Vec<Credential>)>,
+    /// Whether there are more.
+    pub more: bool,
+    /// Credentials in all, whether they fit or not.
+    pub total: u64,
 }
 
 /// What a Client is asked to do.

@@ -235,11 +235,32 @@ impl fmt::Display for Proof {
     }
 }
 
+/// Names a credential among those of its endpoint: eight hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CredentialId(pub u32);
+
+impl CredentialId {
+    /// Reads what `Display` has written.
+    pub fn parse(text: &str) -> Option<CredentialId> {
+        let plain = text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        u32::from_str_radix(text, 16)
+            .ok()
+            .filter(|_| plain)
+            .map(CredentialId)
+    }
+}
+
+impl fmt::Display for CredentialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
 /// A credential as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// Names it among those of its endpoint: eight hexadecimal digits.
-    pub id: String,
+    /// Names it.
+    pub id: CredentialId,
     /// How the Client proves itself.
     pub proof: Proof,
     /// Where it opens.
@@ -347,6 +368,76 @@ impl NewCredential {
             )
         })
     }
+}
+
+/// What shall become of the credentials of one endpoint name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// These and no others.
+    Replace(Vec<NewCredential>),
+    /// These as well; one that is shown by the same identity, key, certificate or name at the same door takes the place
+    /// of the old one.
+    Add(Vec<NewCredential>),
+    /// The one with this id goes.
+    Remove(CredentialId),
+}
+
+/// Why a change cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which change, counted from 0.
+    pub change: usize,
+    /// Which credential of it, counted from 0.
+    pub credential: usize,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// True where another endpoint name has it.
+    pub taken: bool,
+}
+
+/// How many credentials changes add, alter, leave as they are and remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// New ones.
+    pub added: usize,
+    /// Those with another key, or other doors, than before.
+    pub altered: usize,
+    /// Those that stood there already.
+    pub unchanged: usize,
+    /// Those that are gone.
+    pub removed: usize,
+}
+
+/// Which credentials are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Part of the endpoint name, compared without regard to ASCII case; `None` for all.
+    pub q: Option<String>,
+    /// Those that open there alone; `None` for all.
+    pub doors: Option<Doors>,
+    /// Endpoint names on the page.
+    pub limit: usize,
+    /// The last endpoint name of the page before.
+    pub after: Option<String>,
+}
+
+impl Query {
+    /// Whether a credential of this name is asked for.
+    pub fn fits(&self, endpoint: &str, credential: &Credential) -> bool {
+        let q = self.q.as_deref().unwrap_or("").to_ascii_lowercase();
+        self.doors
+            .is_none_or(|doors| doors.overlap(credential.doors))
+            && endpoint.to_ascii_lowercase().contains(&q)
+    }
+}
+
+/// What Clients must know of the Server to trust it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// Its public key: a SubjectPublicKeyInfo in DER.
+    pub public_key: Vec<u8>,
+    /// Its certificates in DER, its own first.
+    pub chain: Vec<Vec<u8>>,
 }
 
 /// SHA-256, by which keys and certificates are known.

@@ -121,6 +121,12 @@ codes! {
         "Make another token with the role admin first, or remove all the others first.";
     CredentialUnknown "credential_unknown" 404 "There is no credential for this endpoint name"
         "Look at GET /api/v1/credentials.";
+    CredentialInvalid "credential_invalid" 400 "A credential is not well formed"
+        "Correct the member named in 'field'; docs/reference/rest.md shows every form.";
+    CredentialTaken "credential_taken" 409 "This identity, key or certificate belongs to another endpoint name"
+        "Remove it there first, or give this Client one of its own.";
+    ImportInvalid "import_invalid" 400 "The file has faults; nothing was imported"
+        "Correct what 'errors' names by row and column, and import the whole file again.";
     ProfileUnknown "profile_unknown" 404 "There is no bootstrap profile with this name"
         "Look at GET /api/v1/profiles.";
 
@@ -280,6 +286,19 @@ pub struct Particulars {
     pub retry_after_s: Option<u32>,
     /// The HTTP methods that the route does take.
     pub allow: Option<String>,
+    /// The faults of a table, by row and column.
+    pub faults: Vec<Fault>,
+}
+
+/// A fault of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Fault {
+    /// The row, from 1 for the head, as a spreadsheet counts them.
+    pub row: usize,
+    /// The name of the column, if the fault is in one.
+    pub column: Option<String>,
+    /// What is wrong, as a sentence.
+    pub detail: String,
 }
 
 impl Problem {
@@ -332,6 +351,13 @@ impl Problem {
         self
     }
 
+    /// Names the faults of a table.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Vec<Fault>) -> Problem {
+        self.particulars_mut().faults = faults;
+        self
+    }
+
     /// Says when to try again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Problem {
@@ -371,6 +397,7 @@ impl Problem {
             line: particulars.place.map(|(line, _)| line),
             column: particulars.place.map(|(_, column)| column),
             expired_at: particulars.expired_at.map(|at| at.to_string()),
+            errors: particulars.faults,
         }
     }
 }
@@ -406,6 +433,9 @@ pub struct ProblemView {
     /// When the registration expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expired_at: Option<String>,
+    /// The faults of a table that was sent, by row and column.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
 }
 
 impl IntoResponse for Problem {

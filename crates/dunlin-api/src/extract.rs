@@ -82,7 +82,7 @@ fn parse_id(text: &str) -> Result<u16, Problem> {
 }
 
 /// An endpoint name as it stands in a path: decoded already, or `~` and base64url.
-fn parse_endpoint(text: &str) -> Result<EndpointName, Problem> {
+pub(crate) fn parse_endpoint(text: &str) -> Result<EndpointName, Problem> {
     let refuse = |detail: String| Problem::new(Code::EndpointInvalid, detail);
     let decoded;
     let name = match text.strip_prefix('~') {

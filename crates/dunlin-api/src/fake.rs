@@ -16,9 +16,10 @@ use dunlin_lwm2m::{
 use crate::auth::{TokenRecord, Tokens};
 use crate::backend::{
     Answer, Backend, ClientPage, ClientQuery, Command, Completion, CompletionAnswer,
-    DefinitionFile, Observation, OperateSettings, Outcome, Reading, Replay, Request, RequestId,
-    RequestState,
+    CredentialPage, DefinitionFile, Observation, OperateSettings, Outcome, Reading, Replay,
+    Request, RequestId, RequestState,
 };
+use crate::credential::{self, Credential, CredentialId, Key, ServerIdentity};
 use crate::error::{Code, Problem};
 use crate::event::{Event, Feed, Live, News, Position};
 use crate::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct State {
     pub registry: Registry,
     /// The tokens.
     pub tokens: Vec<TokenRecord>,
+    /// Credentials with their keys, by endpoint name.
+    pub credentials: BTreeMap<EndpointName, Vec<(Credential, Option<Key>)>>,
     /// Why it is not ready.
     pub unready: Option<String>,
 }
@@ -468,6 +471,114 @@ impl Backend for Fake {
         let removed = tokens.len() < before;
         let unknown = || Problem::new(Code::TokenNameUnknown, format!("No token \"{name}\"."));
         ready(if removed { Ok(()) } else { Err(unknown()) })
+    }
+
+    fn credentials(&self, query: credential::Query) -> Answer<'_, CredentialPage> {
+        let state = self.state();
+        let after =
+            |name: &&EndpointName| query.after.as_deref().is_none_or(|at| name.as_str() > at);
+        let mut endpoints: Vec<_> = state
+            .credentials
+            .iter()
+            .filter(|(name, _)| after(name))
+            .map(|(name, kept)| {
+                let shown = kept.iter().map(|(one, _)| one.clone());
+                (
+                    name.clone(),
+                    shown
+                        .filter(|one| query.fits(name.as_str(), one))
+                        .collect::<Vec<_>>(),
+                )
+            })
+            .filter(|(_, shown)| !shown.is_empty())
+            .take(query.limit + 1)
+            .collect();
+        let more = endpoints.len() > query.limit;
+        endpoints.truncate(query.limit);
+        let total = state
+            .credentials
+            .values()
+            .map(|kept| kept.len() as u64)
+            .sum();
+        ready(Ok(CredentialPage {
+            endpoints,
+            more,
+            total,
+        }))
+    }
+
+    fn credentials_of<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Vec<Credential>> {
+        let state = self.state();
+        let kept = state.credentials.get(endpoint).into_iter().flatten();
+        ready(Ok(kept.map(|(one, _)| one.clone()).collect()))
+    }
+
+    fn change_credentials(
+        &self,
+        changes: Vec<(EndpointName, credential::Change)>,
+        dry_run: bool,
+    ) -> Answer<'_, Result<credential::Counts, credential::Refused>> {
+        let mut state = self.state();
+        let mut after = state.credentials.clone();
+        let mut counts = credential::Counts::default();
+        for (change, (endpoint, asked)) in changes.into_iter().enumerate() {
+            let mut kept = after.remove(&endpoint).unwrap_or_default();
+            let before = kept.len();
+            let added = match asked {
+                credential::Change::Remove(id) => {
+                    kept.retain(|(one, _)| one.id != id);
+                    Vec::new()
+                }
+                credential::Change::Replace(added) => {
+                    kept.clear();
+                    added
+                }
+                credential::Change::Add(added) => added,
+            };
+            counts.removed += before - kept.len();
+            for (credential, new) in added.into_iter().enumerate() {
+                let owner = after
+                    .iter()
+                    .find(|(_, kept)| kept.iter().any(|(one, _)| one.proof.is_same(&new.proof)));
+                if let Some((owner, _)) = owner {
+                    return ready(Ok(Err(credential::Refused {
+                        change,
+                        credential,
+                        reason: format!("{} belongs to \"{owner}\" already", new.proof),
+                        taken: true,
+                    })));
+                }
+                let same = kept
+                    .iter()
+                    .any(|(one, key)| one.proof.is_same(&new.proof) && *key == new.key);
+                if same {
+                    counts.unchanged += 1;
+                    continue;
+                }
+                counts.added += 1;
+                let one = Credential {
+                    id: CredentialId(kept.len() as u32 + 1),
+                    proof: new.proof,
+                    doors: new.doors,
+                    added_at: NOW,
+                };
+                kept.push((one, new.key));
+            }
+            if !kept.is_empty() {
+                after.insert(endpoint, kept);
+            }
+        }
+        if !dry_run {
+            state.credentials = after;
+        }
+        ready(Ok(Ok(counts)))
+    }
+
+    fn server_identity(&self) -> Answer<'_, ServerIdentity> {
+        ready(Ok(ServerIdentity {
+            public_key: vec![0x30; 91],
+            chain: vec![vec![0x31; 300]],
+        }))
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod backend;
 pub mod credential;
+mod csv;
 mod der;
 pub mod error;
 pub mod event;

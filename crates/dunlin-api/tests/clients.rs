@@ -144,7 +144,6 @@ async fn bad_questions_are_refused_with_the_reason() {
         ("/clients/lamp/device", 400, "path_invalid", None),
         ("/clients/lamp/3/0/65535", 400, "path_invalid", None),
         ("/clients/lamp/03", 400, "path_invalid", None),
-        ("/credentials", 501, "not_supported", None),
         ("/profiles/default", 501, "not_supported", None),
         ("/knocks?limit=1", 400, "query_invalid", Some("limit")),
     ] {

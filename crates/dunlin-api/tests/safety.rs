@@ -257,7 +257,9 @@ async fn no_route_is_without_a_role() {
             assert_eq!(missing.code(), "token_missing", "{method} {path}");
             // What only reads dunlin's own knowledge is open to the role read, what reaches a Client is not,
             // and what changes dunlin is for admin alone.
-            let admin = path.contains("/tokens") || (path.contains("/objects") && method == "PUT");
+            let admin = path.contains("/tokens")
+                || (path.contains("/objects") && method == "PUT")
+                || (path.contains("/credentials") && method != "GET");
             let operation = path.contains("{o}") || (method == "DELETE" && !admin);
             if admin || operation {
                 let refused = ask(

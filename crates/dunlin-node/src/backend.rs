@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use dunlin_api::auth::{TokenRecord, Tokens};
 use dunlin_api::backend::{
-    Answer, Backend, ClientPage, ClientQuery, Command as ApiCommand, DefinitionFile, Observation,
-    OperateSettings, Outcome as ApiOutcome, Reading, Replay, Request, RequestId as ApiRequestId,
+    Answer, Backend, ClientPage, ClientQuery, Command as ApiCommand, CredentialPage,
+    DefinitionFile, Observation, OperateSettings, Outcome as ApiOutcome, Reading, Replay, Request,
+    RequestId as ApiRequestId,
 };
+use dunlin_api::credential::{self, Credential};
 use dunlin_api::error::{Code, Problem};
 use dunlin_api::event::{Live, Position};
 use dunlin_api::time::Timestamp;
@@ -51,7 +53,6 @@ pub(crate) struct NodeBackend {
     pub(crate) committer: Arc<Committer>,
     pub(crate) known: Arc<Known>,
     pub(crate) tokens: RwLock<Arc<Tokens>>,
-    #[allow(dead_code, reason = "REST comes to it next")]
     pub(crate) credentials: Credentials,
     /// Changes of tokens and definitions, one at a time.
     pub(crate) catalog: Mutex<()>,
@@ -629,6 +630,50 @@ impl Backend for NodeBackend {
             self.keep(batch).await?;
             self.set_tokens(records);
             Ok(())
+        })
+    }
+
+    fn credentials(&self, query: credential::Query) -> Answer<'_, CredentialPage> {
+        let limit = query.limit;
+        let ahead = credential::Query {
+            limit: limit + 1,
+            ..query
+        };
+        let mut endpoints = self.credentials.list(&ahead);
+        let more = endpoints.len() > limit;
+        endpoints.truncate(limit);
+        let total = self.credentials.count() as u64;
+        Box::pin(std::future::ready(Ok(CredentialPage {
+            endpoints,
+            more,
+            total,
+        })))
+    }
+
+    fn credentials_of<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Vec<Credential>> {
+        Box::pin(std::future::ready(Ok(self.credentials.of(endpoint))))
+    }
+
+    fn change_credentials(
+        &self,
+        changes: Vec<(EndpointName, credential::Change)>,
+        dry_run: bool,
+    ) -> Answer<'_, Result<credential::Counts, credential::Refused>> {
+        Box::pin(async move {
+            let _one = self.credentials.writing().await;
+            let mut prepared = match self.credentials.prepare(self.now(), &changes) {
+                Ok(prepared) => prepared,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            let counts = prepared.counts;
+            if dry_run || prepared.facts.is_empty() {
+                return Ok(Ok(counts));
+            }
+            let mut batch = Batch::new(self.now().0);
+            batch.facts = std::mem::take(&mut prepared.facts);
+            self.keep(batch).await?;
+            self.credentials.apply(prepared);
+            Ok(Ok(counts))
         })
     }
 

@@ -22,7 +22,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, RwLock};
 
 use dunlin_api::credential::{
-    CREDENTIALS_PER_ENDPOINT_MAX, Credential, Doors, Key, NewCredential, Proof,
+    CREDENTIALS_PER_ENDPOINT_MAX, Change, Counts, Credential, CredentialId, Doors, Key,
+    NewCredential, Proof, Query, Refused,
 };
 use dunlin_api::time::Timestamp;
 use dunlin_lwm2m::EndpointName;
@@ -55,7 +56,7 @@ impl Door {
 /// A credential as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
-    pub(crate) id: u32,
+    pub(crate) id: CredentialId,
     pub(crate) proof: Proof,
     pub(crate) key: Option<Key>,
     pub(crate) doors: Doors,
@@ -70,46 +71,12 @@ impl Kept {
     /// What may be shown of it.
     pub(crate) fn shown(&self) -> Credential {
         Credential {
-            id: format!("{:08x}", self.id),
+            id: self.id,
             proof: self.proof.clone(),
             doors: self.doors,
             added_at: self.added_at,
         }
     }
-}
-
-/// What shall become of the credentials of one endpoint name.
-#[derive(Clone, Debug)]
-pub(crate) enum Change {
-    /// These and no others.
-    Replace(Vec<NewCredential>),
-    /// These as well; one that is shown by the same identity, key, certificate or name at the same
-    /// door takes the place of the old one.
-    Add(Vec<NewCredential>),
-    /// The one with this id goes.
-    Remove(u32),
-}
-
-/// Why a change cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// Which change, counted from 0.
-    pub(crate) change: usize,
-    /// Which credential of it, counted from 0.
-    pub(crate) credential: usize,
-    /// Why, as a sentence.
-    pub(crate) reason: String,
-    /// True where another endpoint name has it.
-    pub(crate) taken: bool,
-}
-
-/// How many credentials a change adds, alters, leaves and removes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) added: usize,
-    pub(crate) altered: usize,
-    pub(crate) unchanged: usize,
-    pub(crate) removed: usize,
 }
 
 /// A change that was checked: its facts are to be committed, then it is applied.
@@ -263,14 +230,9 @@ impl Credentials {
         self.index().of(endpoint).iter().map(Kept::shown).collect()
     }
 
-    /// Up to `limit` endpoint names with their credentials, in order, after `after`.
-    pub(crate) fn list(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-        fits: impl Fn(&str, &Credential) -> bool,
-    ) -> Vec<(EndpointName, Vec<Credential>)> {
-        self.index().list(after, limit, fits)
+    /// A page of endpoint names with their credentials, in order.
+    pub(crate) fn list(&self, query: &Query) -> Vec<(EndpointName, Vec<Credential>)> {
+        self.index().list(query)
     }
 
     /// How many there are.
@@ -449,11 +411,11 @@ fn add(
 }
 
 /// A number that no other credential of the name has.
-fn fresh_id(kept: &[Kept]) -> u32 {
+fn fresh_id(kept: &[Kept]) -> CredentialId {
     loop {
         let mut bytes = [0; 4];
         aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
-        let id = u32::from_be_bytes(bytes);
+        let id = CredentialId(u32::from_be_bytes(bytes));
         if kept.iter().all(|one| one.id != id) {
             return id;
         }
@@ -707,7 +669,7 @@ mod tests {
         }
         let again = Credentials::load(&fixture.store, fixture.vault.clone()).unwrap();
         let sorted = |mut list: Vec<Credential>| {
-            list.sort_by_key(|one| one.id.clone());
+            list.sort_by_key(|one| one.id);
             list
         };
         let lamp = name("lamp");
@@ -734,7 +696,7 @@ mod tests {
             assert_eq!(fixture.allows(&identity, "lamp"), Ok(()));
         }
         assert_eq!(fixture.revoked(), []);
-        let id = u32::from_str_radix(&fixture.credentials.of(&name("lamp"))[0].id, 16).unwrap();
+        let id = fixture.credentials.of(&name("lamp"))[0].id;
         fixture.change(&[("lamp", Change::Remove(id))]).unwrap();
         let [gone] = &fixture.revoked()[..] else {
             panic!("one is gone");
@@ -829,21 +791,20 @@ mod tests {
                 .put(endpoint, &[psk(&identity, ONE, Doors::Server)])
                 .unwrap();
         }
-        let list = |after: Option<&str>, limit| {
-            let page = fixture
-                .credentials
-                .list(after, limit, |_, one| one.doors.server());
+        let list = |after: Option<&str>, limit, q: Option<&str>, doors| {
+            let page = fixture.credentials.list(&Query {
+                q: q.map(str::to_owned),
+                doors: Some(doors),
+                limit,
+                after: after.map(str::to_owned),
+            });
             let names = page.into_iter().map(|(endpoint, _)| endpoint.to_string());
             names.collect::<Vec<_>>()
         };
-        assert_eq!(list(None, 2), ["a", "b"]);
-        assert_eq!(list(Some("b"), 2), ["c"]);
+        assert_eq!(list(None, 2, None, Doors::Server), ["a", "b"]);
+        assert_eq!(list(Some("b"), 2, None, Doors::Server), ["c"]);
+        assert_eq!(list(None, 2, Some("C"), Doors::Both), ["c"]);
+        assert!(list(None, 9, None, Doors::Bootstrap).is_empty());
         assert_eq!(fixture.credentials.count(), 3);
-        assert_eq!(
-            fixture
-                .credentials
-                .list(None, 9, |_, one| one.doors.bootstrap()),
-            []
-        );
     }
 }

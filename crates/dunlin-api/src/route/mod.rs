@@ -17,6 +17,7 @@ use crate::state::{Api, Settings};
 use crate::{guard, ui};
 
 mod clients;
+mod credentials;
 mod describe;
 mod events;
 mod knocks;
@@ -37,6 +38,7 @@ fn table() -> OpenApiRouter<Api> {
         .merge(requests::routes())
         .merge(events::routes())
         .merge(knocks::routes())
+        .merge(credentials::routes())
         .merge(objects::routes())
         .merge(tokens::routes())
         .merge(system::routes())

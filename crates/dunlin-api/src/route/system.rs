@@ -31,8 +31,6 @@ pub(super) fn health() -> Router<Api> {
 pub(super) fn absent() -> Router<Api> {
     let mut router = Router::new();
     for path in [
-        "/api/v1/credentials",
-        "/api/v1/credentials/{ep}",
         "/api/v1/profiles",
         "/api/v1/profiles/{name}",
         "/api/v1/clients/{ep}/bootstrap",
@@ -46,7 +44,7 @@ async fn not_supported(auth: AuthContext) -> Problem {
     match auth.require(Role::Read) {
         Ok(()) => Problem::new(
             Code::NotSupported,
-            "Credentials and bootstrap profiles cannot be managed in this version.",
+            "Bootstrap profiles cannot be managed in this version.",
         ),
         Err(problem) => problem,
     }

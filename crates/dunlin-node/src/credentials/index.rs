@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use dunlin_api::credential::{Credential, Proof};
+use dunlin_api::credential::{Change, Credential, CredentialId, Proof, Query, Refused};
 use dunlin_lwm2m::EndpointName;
 use dunlin_transport::Identity;
 
-use super::{Change, Door, Kept, Refused, modes, pinned};
+use super::{Door, Kept, modes, pinned};
 
 /// All of them.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl From<&Proof> for Shown {
 #[derive(Clone, Debug)]
 struct Owner {
     endpoint: EndpointName,
-    id: u32,
+    id: CredentialId,
 }
 
 impl Index {
@@ -120,21 +120,21 @@ impl Index {
             .find(|one| one.id == owner.id)
     }
 
-    pub(super) fn list(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-        fits: impl Fn(&str, &Credential) -> bool,
-    ) -> Vec<(EndpointName, Vec<Credential>)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    pub(super) fn list(&self, query: &Query) -> Vec<(EndpointName, Vec<Credential>)> {
+        let from = query
+            .after
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
         self.by_endpoint
             .range::<str, _>((from, Bound::Unbounded))
             .filter_map(|(endpoint, kept)| {
                 let shown = kept.iter().map(Kept::shown);
-                let shown: Vec<_> = shown.filter(|one| fits(endpoint.as_str(), one)).collect();
+                let shown: Vec<_> = shown
+                    .filter(|one| query.fits(endpoint.as_str(), one))
+                    .collect();
                 (!shown.is_empty()).then(|| (endpoint.clone(), shown))
             })
-            .take(limit)
+            .take(query.limit)
             .collect()
     }
 

@@ -1,7 +1,7 @@
 //! Credentials as rows of the store: one each, sealed for its own key, so that a row that was moved to
 //! another name does not open.
 
-use dunlin_api::credential::{Doors, Key, Proof};
+use dunlin_api::credential::{CredentialId, Doors, Key, Proof};
 use dunlin_api::time::Timestamp;
 use dunlin_lwm2m::EndpointName;
 use dunlin_store::{Fact, Store, Table, client_key, parse_client_key};
@@ -92,8 +92,8 @@ impl Item for Proof {
     }
 }
 
-fn key_of(endpoint: &EndpointName, id: u32) -> Vec<u8> {
-    client_key(endpoint.as_str(), &id.to_be_bytes())
+fn key_of(endpoint: &EndpointName, id: CredentialId) -> Vec<u8> {
+    client_key(endpoint.as_str(), &id.0.to_be_bytes())
 }
 
 /// The fact that keeps a credential.
@@ -115,7 +115,7 @@ pub(super) fn put(vault: &Vault, endpoint: &EndpointName, kept: &Kept) -> Fact {
 }
 
 /// The fact that removes it.
-pub(super) fn delete(endpoint: &EndpointName, id: u32) -> Fact {
+pub(super) fn delete(endpoint: &EndpointName, id: CredentialId) -> Fact {
     Fact::delete(Table::Credentials, key_of(endpoint, id))
 }
 
@@ -151,9 +151,9 @@ pub(super) fn load(
     })
 }
 
-fn name_of(key: &[u8]) -> Option<(EndpointName, u32)> {
+fn name_of(key: &[u8]) -> Option<(EndpointName, CredentialId)> {
     let (name, id) = parse_client_key(key)?;
-    let id = u32::from_be_bytes(id.try_into().ok()?);
+    let id = CredentialId(u32::from_be_bytes(id.try_into().ok()?));
     Some((EndpointName::new(name).ok()?, id))
 }
 
