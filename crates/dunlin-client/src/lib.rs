@@ -30,6 +30,7 @@ mod registering;
 mod registration;
 mod reporting;
 mod sleep;
+mod source;
 mod tree;
 
 pub use account::{
@@ -47,4 +48,5 @@ pub use event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
 pub use factory::{Factory, FactoryError};
 pub use firmware::{FirmwareState, PackageDone, PackageFault, PackageOrigin, PackageStep};
 pub use object::{Action, Behaviour};
+pub use source::{Fix, Sample, Source};
 pub use tree::{Created, INSTANCES_PER_OBJECT_MAX, RESOURCE_INSTANCES_MAX, Refusal, Slot, Tree};

@@ -19,7 +19,7 @@ use dunlin_lwm2m::{
 };
 use dunlin_transport::{Now, WallTime};
 
-use crate::object::{Action, Behaviour};
+use crate::object::{Action, Behaviour, Traffic};
 
 /// More instances than this a Server cannot create in one Object: each costs memory on a device.
 pub const INSTANCES_PER_OBJECT_MAX: usize = 64;
@@ -327,6 +327,28 @@ impl Tree {
         let paths = differences(path, &before, &after);
         self.replace(path, after);
         Ok(paths)
+    }
+
+    /// Takes a value away from inside the device. Gives the path if there was one.
+    pub(crate) fn unset(&mut self, path: Path) -> Option<Path> {
+        let slot = self.slots.get_mut(&path.object_id()?)?;
+        let instance = slot.instances.get_mut(&path.instance_id()?)?;
+        instance.remove(path.resource_id()?).map(|_| path)
+    }
+
+    /// Hands the counters of the network to an Object. Gives the paths of what has changed.
+    pub(crate) fn count(&mut self, object: ObjectId, traffic: &Traffic, now: Now) -> Vec<Path> {
+        let mut changed = Vec::new();
+        let Some(slot) = self.slots.get_mut(&object) else {
+            return changed;
+        };
+        for instance in slot.instances.values_mut() {
+            let before = instance.clone();
+            slot.behaviour.count(instance, traffic, now);
+            let path = Path::instance(object, instance.id);
+            changed.extend(differences(path, &before, instance));
+        }
+        changed
     }
 }
 

@@ -5,6 +5,7 @@
 //! whatever the order on the wire.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::id::{ObjectId, ObjectInstanceId, ResourceId, ResourceInstanceId};
@@ -56,6 +57,28 @@ pub struct Object {
     pub id: ObjectId,
     instances: Vec<Instance>,
 }
+
+macro_rules! single_values_from {
+    ($($rust:ty),+) => {
+        $(impl From<$rust> for ResourceValue {
+            fn from(value: $rust) -> Self {
+                Self::Single(value.into())
+            }
+        })+
+    };
+}
+
+single_values_from!(
+    bool,
+    i32,
+    i64,
+    f32,
+    f64,
+    &str,
+    String,
+    Vec<u8>,
+    crate::value::ObjectLink
+);
 
 impl From<Value> for ResourceValue {
     fn from(value: Value) -> Self {

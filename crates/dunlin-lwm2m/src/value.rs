@@ -85,6 +85,22 @@ impl Value {
     }
 }
 
+macro_rules! values_from {
+    ($($rust:ty => $variant:ident),+) => {
+        $(impl From<$rust> for Value {
+            fn from(value: $rust) -> Self {
+                Self::$variant(value.into())
+            }
+        })+
+    };
+}
+
+// Time and Unsigned look like Integer in Rust and are named in full.
+values_from! {
+    bool => Boolean, i32 => Integer, i64 => Integer, f32 => Float, f64 => Float, &str => String,
+    String => String, Vec<u8> => Opaque, ObjectLink => ObjectLink
+}
+
 impl fmt::Display for Value {
     /// For people: text as it is, bytes in hexadecimal, the rest as TS Annex C writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

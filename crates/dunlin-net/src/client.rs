@@ -8,7 +8,11 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use dunlin_client::{Address, Answer, Client, Event, Need, NeedId, Now, Output, Port, WallTime};
+use dunlin_client::lwm2m::{Path, ResourceValue};
+use dunlin_client::{
+    Address, Answer, Client, Event, Need, NeedId, Now, Output, PackageDone, PackageFault,
+    PackageStep, Port, Sample, WallTime,
+};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -36,6 +40,17 @@ pub trait Host: Send {
     /// News of the Client.
     fn event(&mut self, client: &mut Client, now: Now, event: Event);
 
+    /// Does what a package of the Firmware Update Object needs. `None`: it takes longer, and is
+    /// answered with [`ClientHandle::answer_package`]. Nobody is asked whose Client has no Object 5.
+    fn package(
+        &mut self,
+        need: NeedId,
+        step: PackageStep,
+    ) -> Option<Result<PackageDone, PackageFault>> {
+        let _ = (need, step);
+        Some(Err(PackageFault::NoRoom))
+    }
+
     /// Whether this datagram is lost on purpose, in or out: for trials of bad networks.
     fn loses(&mut self) -> bool {
         false
@@ -53,6 +68,34 @@ impl ClientHandle {
     /// ended.
     pub async fn run(&self, command: impl FnOnce(&mut Client, Now) + Send + 'static) -> bool {
         self.commands.send(Box::new(command)).await.is_ok()
+    }
+
+    /// Sets a Resource; Servers that observe it are told as their attributes say. `false`: the loop
+    /// has ended. A value that does not fit the definition is left out, and logged.
+    pub async fn set(&self, path: Path, value: impl Into<ResourceValue>) -> bool {
+        let value = value.into();
+        self.take(vec![Sample::Value(path, value)]).await
+    }
+
+    /// Takes in what a [`Source`](dunlin_client::Source) says, all at once.
+    pub async fn take(&self, samples: Vec<Sample>) -> bool {
+        self.run(move |client, now| {
+            for (path, what) in client.take(now, samples) {
+                tracing::debug!(%path, what, "a value does not fit and is left out");
+            }
+        })
+        .await
+    }
+
+    /// Answers what [`Host::package`] left open.
+    pub async fn answer_package(
+        &self,
+        need: NeedId,
+        answer: Result<PackageDone, PackageFault>,
+    ) -> bool {
+        let answer = Answer::Package(answer);
+        self.run(move |client, now| client.handle_answer(now, need, answer))
+            .await
     }
 }
 
@@ -176,6 +219,12 @@ impl<H: Host> ClientLoop<H> {
                     self.looked_up = turn.wrapping_add(1);
                     self.lookups
                         .spawn(async move { (need, resolve(&host, port, turn).await) });
+                }
+                Output::Need(need, Need::Package(step)) => {
+                    if let Some(answer) = self.host.package(need, step) {
+                        let answer = Answer::Package(answer);
+                        self.client.handle_answer(now(), need, answer);
+                    }
                 }
                 Output::Need(need, _) => {
                     self.client

@@ -13,7 +13,7 @@ const REBOOT: u16 = 4;
 /// Factory Reset.
 const FACTORY_RESET: u16 = 5;
 /// Error Code.
-const ERROR_CODE: u16 = 11;
+pub(crate) const ERROR_CODE: u16 = 11;
 /// Reset Error Code.
 const RESET_ERROR_CODE: u16 = 12;
 /// Current Time.
@@ -88,4 +88,56 @@ impl Behaviour for Device {
 
 fn seconds(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// An error of the device (`/3/0/11`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorCode {
+    /// The battery is low.
+    LowBattery = 1,
+    /// The external power supply is off.
+    ExternalPowerOff = 2,
+    /// The receiver of a positioning system fails.
+    GpsFailure = 3,
+    /// The signal is weak.
+    LowSignal = 4,
+    /// There is no memory left.
+    OutOfMemory = 5,
+    /// SMS cannot be sent or received.
+    SmsFailure = 6,
+    /// There is no connection over IP.
+    IpFailure = 7,
+    /// Something that is connected to the device does not work as it should.
+    PeripheralMalfunction = 8,
+}
+
+/// Adds or takes away an error (TS 1.0 §E.4): the first takes the place of "no error" in instance 0, each further
+/// one has an instance of its own, and with the last one gone instance 0 says "no error" again. Gives whether
+/// anything has changed.
+pub(crate) fn set_error(device: &mut Instance, code: ErrorCode, there: bool) -> bool {
+    let mut errors = match device.resource(ERROR_CODE).map(|one| &one.value) {
+        Some(ResourceValue::Multiple(errors)) => errors.clone(),
+        _ => Default::default(),
+    };
+    let error = Value::Integer(code as i64);
+    let known = errors.values().any(|one| *one == error);
+    if known == there {
+        return false;
+    }
+    if there {
+        errors.retain(|_, one| *one != Value::Integer(0));
+        let free = (0..).map(ResourceInstanceId);
+        let id = free.into_iter().find(|id| !errors.contains_key(id));
+        errors.insert(id.expect("there are eight errors"), error);
+    } else {
+        errors.retain(|_, one| *one != error);
+        if errors.is_empty() {
+            errors.insert(ResourceInstanceId(0), Value::Integer(0));
+        }
+    }
+    device.insert(Resource {
+        id: ResourceId(ERROR_CODE),
+        value: ResourceValue::Multiple(errors),
+    });
+    true
 }

@@ -3,12 +3,14 @@
 //! An Object without behaviour of its own is [`Plain`]: its values are stored, read and written, and
 //! what is executed is told to the embedder.
 
-mod device;
+pub(crate) mod device;
 pub(crate) mod firmware;
+mod fixed;
 mod plain;
 mod security;
 mod sensor;
 pub(crate) mod server;
+mod statistics;
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -18,12 +20,14 @@ use dunlin_lwm2m::operation::Arguments;
 use dunlin_lwm2m::{Instance, ObjectId, ResourceId, ResourceValue};
 use dunlin_transport::{Now, WallTime};
 
-pub use device::Device;
+pub use device::{Device, ErrorCode};
 pub use firmware::{Delivery, FirmwareUpdate, PullProtocol};
+pub use fixed::Fixed;
 pub use plain::Plain;
 pub use security::Security;
 pub use sensor::Sensor;
 pub use server::Server;
+pub use statistics::{ConnectivityStatistics, Traffic};
 
 use crate::tree::Refusal;
 
@@ -89,6 +93,11 @@ pub trait Behaviour: fmt::Debug + Send {
         Ok(Action::Tell)
     }
 
+    /// The counters of the network stand here now ([`crate::Sample::Traffic`]).
+    fn count(&mut self, instance: &mut Instance, traffic: &Traffic, now: Now) {
+        let _ = (instance, traffic, now);
+    }
+
     /// Whether a Server may create instances.
     fn creatable(&self) -> bool {
         true
@@ -127,6 +136,8 @@ pub fn behaviour_of(object: ObjectId) -> Box<dyn Behaviour> {
         ObjectId::SECURITY => Box::new(Security),
         ObjectId::SERVER => Box::new(Server),
         ObjectId::DEVICE => Box::new(Device::default()),
+        ObjectId::CONNECTIVITY_MONITORING | ObjectId::LOCATION => Box::new(Fixed),
+        ObjectId::CONNECTIVITY_STATISTICS => Box::new(ConnectivityStatistics::default()),
         ObjectId::FIRMWARE_UPDATE => Box::new(FirmwareUpdate),
         ObjectId(3300..=3304 | 3315..=3325) => Box::new(Sensor),
         _ => Box::new(Plain),

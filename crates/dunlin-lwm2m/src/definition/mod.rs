@@ -5,10 +5,12 @@
 //! the feature `std` any definition file can be read ([`parse_ddf`]). [`crate::Registry`] keeps
 //! them side by side, by id and version.
 
+mod builder;
 mod bundled;
 mod check;
 #[cfg(feature = "std")]
 mod ddf;
+mod ddf_writer;
 mod range;
 
 use alloc::borrow::Cow;

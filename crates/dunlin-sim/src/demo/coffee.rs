@@ -4,7 +4,7 @@
 use dunlin_client::lwm2m::ObjectId;
 use dunlin_client::lwm2m::definition::ResourceDefinition;
 use dunlin_client::object::{Action, Behaviour};
-use dunlin_client::{Client, Factory, FactoryError, Now, Refusal, WallTime};
+use dunlin_client::{Client, Factory, FactoryError, Now, Refusal};
 use dunlin_lwm2m::operation::{Arguments, ResponseCode};
 use dunlin_lwm2m::{Instance, ObjectInstanceId, Resource, ResourceId, Value};
 
@@ -105,7 +105,7 @@ impl Behaviour for CoffeeMachine {
         instance: &mut Instance,
         resource: ResourceId,
         arguments: &Arguments,
-        _wall: WallTime,
+        _now: Now,
     ) -> Result<Action, Refusal> {
         let integer = |id: u16| instance.value(id).and_then(Value::as_integer).unwrap_or(0);
         if integer(PROGRESS) > 0 {
