@@ -30,7 +30,7 @@ use crate::export::{self, ImportError};
 use crate::handshake::{Client12, Context, Handshake, Progress};
 use crate::identity::PeerIdentity;
 use crate::limit::HostLimit;
-use crate::record::cid::ConnectionId;
+use crate::record::cid::{CID_PREFIX_LENGTH_MAX, ConnectionId};
 use crate::record::{Record, content_type};
 use crate::resumption::Resumption;
 use crate::sessions::{Sessions, State};
@@ -354,6 +354,13 @@ impl Dtls {
         self.limit
             .set(settings.handshake_burst, settings.handshakes_per_second);
         self.parts.settings = settings;
+    }
+
+    /// Connection IDs that are given out from now on begin with this: node and virtual shard.
+    pub fn set_cid_prefix(&mut self, prefix: &[u8]) {
+        let own = &mut self.parts.settings.cid_prefix;
+        own.clear();
+        own.extend_from_slice(&prefix[..prefix.len().min(CID_PREFIX_LENGTH_MAX)]);
     }
 
     /// All established sessions, in no order; for example to export them before an orderly end.

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod address;
 mod blocks;
+mod certificate;
 mod event;
 mod map;
 mod need;
@@ -16,9 +17,11 @@ mod now;
 mod peer;
 mod port;
 mod route;
+mod security;
 mod transport;
 
 pub use address::{Address, Bearer};
+pub use certificate::{ALTERNATIVE_NAMES_MAX, CertificateNames, certificate_names};
 pub use dunlin_coap as coap;
 pub use dunlin_dtls as dtls;
 pub use event::{
@@ -31,5 +34,6 @@ pub use need::{DisconnectReason, SecurityAnswer, SecurityNeed, SecurityNeedId, S
 pub use now::{Instant, Now, WallTime};
 pub use peer::{Identity, Peer, PeerId, STRANGERS_MAX};
 pub use port::Port;
-pub use route::{Route, is_request, route};
+pub use route::{Route, is_client_hello, is_request, route};
+pub use security::identity_of;
 pub use transport::{Carriage, Config, Output, Refused, Side, Transmit, Transport};

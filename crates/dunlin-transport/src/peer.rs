@@ -8,7 +8,9 @@ use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use dunlin_coap::Barrier;
+use dunlin_dtls::SessionId;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::address::Address;
 use crate::map::request::Interface;
@@ -77,6 +79,7 @@ pub(crate) struct Peers {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     by_address: HashTable<u32>,
+    by_session: HashMap<SessionId, u32>,
     hasher: DefaultHashBuilder,
     /// Peers that nobody holds, by the time at which they may be stale. One that is held
     /// meanwhile, or heard again, is found out when its turn comes.
@@ -90,6 +93,8 @@ struct Entry {
     port: Port,
     /// What security proved; boxed, because of most peers that is nothing.
     identity: Option<Box<Identity>>,
+    /// Of a peer at a secure door.
+    secure: Option<Box<Secure>>,
     interface: Interface,
     holds: u16,
     /// In `strangers`, once.
@@ -98,6 +103,23 @@ struct Entry {
     mapped: bool,
     heard: Instant,
 }
+
+/// What is kept of a peer at a secure door.
+#[derive(Debug, Default)]
+struct Secure {
+    /// None once it is over.
+    session: Option<SessionId>,
+    /// The handshake is over.
+    connected: bool,
+    /// From which number of a record on which commit has to be durable: the last two reservations.
+    floors: [(u64, Barrier); 2],
+    /// What waits for the handshake.
+    held_back: Vec<(Vec<u8>, Barrier)>,
+}
+
+/// More messages than this do not wait for a handshake: a Client has one request under way with a
+/// Server it is not registered with (NSTART, RFC 7252 §4.7).
+const HELD_BACK_MAX: usize = 8;
 
 impl Peers {
     /// The peer in the clear at this address and door, new if there was none, heard at `now`.
@@ -129,6 +151,7 @@ impl Peers {
             local,
             port,
             identity: None,
+            secure: None,
             interface: Interface::Management,
             holds: 0,
             queued: true,
@@ -138,6 +161,148 @@ impl Peers {
         self.strangers.push_back((now + STRANGER_LIFETIME, index));
         self.map(index);
         PeerId(index)
+    }
+
+    /// A peer at a secure door, found by its session and not by its address.
+    pub(crate) fn enter_secured(
+        &mut self,
+        now: Instant,
+        port: Port,
+        address: &Address,
+        local: Option<IpAddr>,
+        identity: Identity,
+        session: Option<SessionId>,
+    ) -> PeerId {
+        let index = self.insert(Entry {
+            address: address.clone(),
+            local,
+            port,
+            identity: (identity != Identity::None).then(|| Box::new(identity)),
+            secure: Some(Box::new(Secure {
+                session,
+                connected: session.is_some(),
+                ..Secure::default()
+            })),
+            interface: Interface::Management,
+            holds: 0,
+            queued: true,
+            mapped: false,
+            heard: now,
+        });
+        self.strangers.push_back((now + STRANGER_LIFETIME, index));
+        if let Some(session) = session {
+            self.by_session.insert(session, index);
+        }
+        PeerId(index)
+    }
+
+    /// A peer with which a session is being opened.
+    pub(crate) fn enter_connecting(
+        &mut self,
+        now: Instant,
+        port: Port,
+        address: &Address,
+        local: Option<IpAddr>,
+        session: SessionId,
+    ) -> PeerId {
+        let none = Identity::None;
+        let peer = self.enter_secured(now, port, address, local, none, Some(session));
+        if let Some(secure) = self.secure_mut(peer) {
+            secure.connected = false;
+        }
+        peer
+    }
+
+    /// The session is there; what was held back for it.
+    pub(crate) fn connected(
+        &mut self,
+        peer: PeerId,
+        identity: Identity,
+    ) -> Vec<(Vec<u8>, Barrier)> {
+        let Some(entry) = self.entry_mut(peer) else {
+            return Vec::new();
+        };
+        entry.identity = Some(Box::new(identity));
+        let Some(secure) = &mut entry.secure else {
+            return Vec::new();
+        };
+        secure.connected = true;
+        core::mem::take(&mut secure.held_back)
+    }
+
+    /// Keeps a message until the session is there. A retransmission is not kept a second time.
+    pub(crate) fn hold_back(&mut self, peer: PeerId, bytes: Vec<u8>, barrier: Barrier) {
+        if let Some(secure) = self.secure_mut(peer)
+            && secure.held_back.len() < HELD_BACK_MAX
+            && secure.held_back.iter().all(|(held, _)| *held != bytes)
+        {
+            secure.held_back.push((bytes, barrier));
+        }
+    }
+
+    /// The session is over.
+    pub(crate) fn detach(&mut self, peer: PeerId) {
+        let Some(secure) = self.secure_mut(peer) else {
+            return;
+        };
+        let session = core::mem::take(secure).session;
+        if let Some(session) = session {
+            self.by_session.remove(&session);
+        }
+    }
+
+    pub(crate) fn of_session(&self, session: SessionId) -> Option<PeerId> {
+        self.by_session.get(&session).map(|index| PeerId(*index))
+    }
+
+    /// The session of a peer, established or on its way.
+    pub(crate) fn session(&self, peer: PeerId) -> Option<SessionId> {
+        self.entry(peer)?.secure.as_ref()?.session
+    }
+
+    pub(crate) fn is_secured(&self, peer: PeerId) -> bool {
+        self.entry(peer).is_some_and(|entry| entry.secure.is_some())
+    }
+
+    /// Whether it is in the clear, or its session is established.
+    pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
+        self.entry(peer)
+            .is_some_and(|entry| entry.secure.as_ref().is_none_or(|secure| secure.connected))
+    }
+
+    /// Its session is heard from there now.
+    pub(crate) fn moved(&mut self, peer: PeerId, to: &Address, local: Option<IpAddr>) {
+        if let Some(entry) = self.entry_mut(peer) {
+            entry.address = to.clone();
+            entry.local = local.or(entry.local);
+        }
+    }
+
+    pub(crate) fn heard_again(&mut self, now: Instant, peer: PeerId, local: Option<IpAddr>) {
+        if let Some(entry) = self.entry_mut(peer) {
+            entry.heard = now;
+            entry.local = local.or(entry.local);
+        }
+    }
+
+    /// Records from this number on wait for the commit, until the next reservation but one.
+    pub(crate) fn set_floor(&mut self, peer: PeerId, from: u64, barrier: Barrier) {
+        if let Some(secure) = self.secure_mut(peer) {
+            secure.floors = [secure.floors[1], (from, barrier)];
+        }
+    }
+
+    /// The commit that a record with this number waits for.
+    pub(crate) fn floor(&self, peer: PeerId, number: u64) -> Barrier {
+        let secure = self.entry(peer).and_then(|entry| entry.secure.as_ref());
+        secure.map_or(0, |secure| {
+            let floors = secure.floors.iter().filter(|(from, _)| *from <= number);
+            floors.map(|(_, barrier)| *barrier).max().unwrap_or(0)
+        })
+    }
+
+    fn secure_mut(&mut self, peer: PeerId) -> Option<&mut Secure> {
+        self.entry_mut(peer)?.secure.as_deref_mut()
     }
 
     /// The peer in the clear at this address and door, if it is known.
@@ -264,7 +429,7 @@ impl Peers {
 
     /// `peer` is now where `seen_as` was heard; `seen_as` keeps its address for what is under way.
     pub(crate) fn move_to(&mut self, peer: PeerId, seen_as: PeerId) {
-        if peer == seen_as || self.entry(peer).is_none() {
+        if peer == seen_as || self.entry(peer).is_none() || self.is_secured(peer) {
             return;
         }
         let Some((address, local, port)) = self.route(seen_as) else {
@@ -283,6 +448,7 @@ impl Peers {
     /// Removes a peer; its id may be given anew.
     pub(crate) fn remove(&mut self, peer: PeerId) {
         self.unmap(peer.0);
+        self.detach(peer);
         if let Some(entry) = self.entries.get_mut(peer.0 as usize)
             && let Some(entry) = entry.take()
         {

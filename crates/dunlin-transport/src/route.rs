@@ -6,6 +6,7 @@
 //! Everything else stays where it came in.
 
 use dunlin_coap::{Code, MessageType, wire};
+use dunlin_dtls::ConnectionId;
 
 /// What a datagram says of its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,22 @@ pub fn is_request(bytes: &[u8]) -> bool {
 /// The characters of a registration id; see `dunlin-server`, which writes them.
 const REGISTRATION_ID_LENGTH: usize = 26;
 
-/// Reads what a datagram says of its owner. Bytes that are no CoAP say nothing.
+/// Whether these bytes are a ClientHello of DTLS: the first thing that somebody says who has no
+/// session, or wants another one.
+#[must_use]
+pub fn is_client_hello(bytes: &[u8]) -> bool {
+    // Handshake, version, epoch 0, number, length, ClientHello (RFC 6347 §4.1, §4.2.2).
+    matches!(bytes, [22, _, _, 0, 0, _, _, _, _, _, _, _, _, 1, ..])
+}
+
+/// Reads what a datagram says of its owner: a record of DTLS by its Connection ID, which begins
+/// with our node's number and a virtual shard; a message of CoAP as said above. Other bytes say
+/// nothing.
 #[must_use]
 pub fn route(bytes: &[u8]) -> Route {
+    if let Some(ConnectionId([_, _, virtual_shard, ..])) = ConnectionId::of_datagram(bytes) {
+        return Route::VirtualShard(virtual_shard);
+    }
     let Ok(message) = wire::datagram::decode(bytes) else {
         return Route::Here;
     };
@@ -113,6 +127,16 @@ mod tests {
         let token = [7, 1, 2, 3, 4, 5, 6, 9];
         assert_eq!(route(&datagram(0x68, 0x45, &token)), Route::Token(7));
         assert_eq!(route(&datagram(0x62, 0x45, &token[..2])), Route::Here);
+    }
+
+    #[test]
+    fn rfc9146_4_records_go_by_their_connection_id() {
+        let mut record = alloc::vec![25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9];
+        record.extend_from_slice(&[0, 0, 0xa5, 1, 2, 3, 4, 5, 0, 20]);
+        assert_eq!(route(&record), Route::VirtualShard(0xa5));
+        assert_eq!(route(&record[..15]), Route::Here);
+        record[0] = 23;
+        assert_eq!(route(&record), Route::Here);
     }
 
     #[test]

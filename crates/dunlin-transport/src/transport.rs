@@ -1,9 +1,11 @@
 //! The machine: datagrams on one side, LwM2M operations of known peers on the other.
 //!
-//! Below it lies one CoAP endpoint; DTLS associations will stand between the two for bearers that
-//! ask for them. Above it stands one role, which answers [`Event`]s with commands. The rhythm is
-//! that of every machine: one mutation, then [`Transport::poll_output`] until it says
-//! [`Output::Timeout`].
+//! Below it lies one CoAP endpoint, and for what comes in at secure doors one DTLS machine between
+//! the two (`transport/sessions.rs`). Above it stands one role, which answers [`Event`]s with
+//! commands. The rhythm is that of every machine: one mutation, then [`Transport::poll_output`]
+//! until it says [`Output::Timeout`].
+
+mod sessions;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -35,6 +37,9 @@ use crate::need::{SecurityNeed, SecurityNeedId};
 use crate::now::{Instant, Now};
 use crate::peer::{Peer, PeerId, Peers};
 use crate::port::Port;
+use crate::route::is_request;
+use crate::security::Security;
+use crate::transport::sessions::Polled;
 
 pub use dunlin_coap::Refused;
 
@@ -138,7 +143,11 @@ pub struct Transport {
     heard: Option<PeerId>,
     /// Requests for one block each; CoAP bounds how many there are.
     pub(crate) fetches: Vec<RequestId>,
+    /// DTLS, where there is any.
+    security: Option<Box<Security>>,
     noise: u64,
+    stale: u64,
+    unsendable: u64,
     pub(crate) now: Instant,
 }
 
@@ -156,7 +165,10 @@ impl Transport {
             events: VecDeque::new(),
             heard: None,
             fetches: Vec::new(),
+            security: config.dtls.map(|settings| Security::new(settings, seed)),
             noise: 0,
+            stale: 0,
+            unsendable: 0,
             now: Instant::ZERO,
         }
     }
@@ -171,6 +183,9 @@ impl Transport {
         bytes: &[u8],
     ) {
         self.now = now.instant;
+        if port.is_secure() {
+            return self.receive_secured(port, from, local, bytes);
+        }
         if !may_be_coap(bytes) {
             // Not worth a place in the table of peers.
             self.noise += 1;
@@ -196,7 +211,12 @@ impl Transport {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now.instant;
         self.coap.handle_timeout(now.instant);
+        if let Some(security) = &mut self.security {
+            security.receiving = None;
+            security.dtls.handle_timeout(now.instant);
+        }
         while let Some(peer) = self.peers.next_stale(now.instant) {
+            self.let_go(peer);
             self.coap.forget_peer(now.instant, peer);
             self.peers.remove(peer);
         }
@@ -220,6 +240,11 @@ impl Transport {
                     }
                 }
                 dunlin_coap::Output::Timeout(timeout) => {
+                    let timeout = match self.poll_security() {
+                        Polled::Output(output) => return output,
+                        Polled::Fed => continue,
+                        Polled::Idle(at) => earlier(timeout, at),
+                    };
                     if let Some(peer) = self.heard.take() {
                         return Output::Event(Event::Heard { peer });
                     }
@@ -244,6 +269,19 @@ impl Transport {
     #[must_use]
     pub fn noise(&self) -> u64 {
         self.noise
+    }
+
+    /// Requests that were dropped because their session was not fresh after a restart; their
+    /// senders repeat them.
+    #[must_use]
+    pub fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    /// Messages that were too long for the records that their peer takes.
+    #[must_use]
+    pub fn unsendable(&self) -> u64 {
+        self.unsendable
     }
 
     // Peers.
@@ -283,8 +321,10 @@ impl Transport {
         self.peers.release(self.now, peer);
     }
 
-    /// Forgets a peer at once, with all that is under way with it.
+    /// Forgets a peer at once, with all that is under way with it and its session.
     pub fn forget(&mut self, now: Now, peer: PeerId) {
+        self.now = now.instant;
+        self.close_quietly(peer);
         self.coap.forget_peer(now.instant, peer);
         self.peers.remove(peer);
     }
@@ -602,18 +642,25 @@ impl Transport {
 
     fn forget_surplus(&mut self) {
         while let Some(peer) = self.peers.surplus() {
+            self.let_go(peer);
             self.coap.forget_peer(self.now, peer);
             self.peers.remove(peer);
         }
     }
 
-    fn addressed(&self, transmit: dunlin_coap::Transmit) -> Option<Transmit> {
-        let (to, local, port) = self.peers.route(transmit.peer)?;
+    /// What CoAP sends, with its address; nothing for a peer with security, whose records DTLS gives
+    /// out.
+    fn addressed(&mut self, transmit: dunlin_coap::Transmit) -> Option<Transmit> {
         let barrier = match (&self.side, transmit.barrier) {
             // What a Server answers to a Client's registration is not kept by the Client.
             (Side::Client { .. }, dunlin_coap::LATEST) => 0,
             (_, barrier) => barrier,
         };
+        if self.peers.is_secured(transmit.peer) {
+            self.send_secured(transmit.peer, transmit.bytes, barrier);
+            return None;
+        }
+        let (to, local, port) = self.peers.route(transmit.peer)?;
         Some(Transmit {
             to,
             local,
