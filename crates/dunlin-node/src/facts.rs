@@ -17,6 +17,7 @@ use dunlin_server::{Commit, RequestId};
 use dunlin_store::{Batch, Fact, Store, StoreError, Table};
 use dunlin_transport::{Address, WallTime};
 
+use crate::bootstraps;
 use crate::record::{RecordError, decode, encode, structure};
 
 /// A registration.
@@ -191,6 +192,9 @@ impl Recorder {
                 batch.put(Table::Requests, request_key(request.id), encode(&**request));
             }
             Change::EndRequest(id) => batch.delete(Table::Requests, request_key(*id)),
+            // What was made for the Client is added to the credentials by the shard.
+            Change::BeginBootstrap { run, .. } => bootstraps::begin(run, batch),
+            Change::EndBootstrap(run) => bootstraps::end(run, store, batch),
         }
     }
 }
@@ -260,7 +264,7 @@ impl Loaded {
     }
 }
 
-fn read_row<T: crate::record::Item>(
+pub(crate) fn read_row<T: crate::record::Item>(
     table: Table,
     key: &[u8],
     value: &[u8],
@@ -281,6 +285,7 @@ pub(crate) fn load(store: &dyn Store) -> Result<Loaded, LoadError> {
         loaded.snapshot.requests.insert(request.id, request);
         Ok(())
     })?;
+    bootstraps::load(store, &mut loaded.snapshot)?;
     Ok(loaded)
 }
 

@@ -5,6 +5,7 @@
 //! what survives a restart.
 
 mod backend;
+mod bootstraps;
 pub mod config;
 #[allow(dead_code, reason = "shards ask it once they speak DTLS")]
 mod credentials;

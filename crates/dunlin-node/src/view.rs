@@ -17,6 +17,7 @@ use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_lwm2m::{
     EndpointName, Instance, Level, LwM2mVersion, Node, Object, ObjectVersion, Path,
 };
+use dunlin_server::bootstrap::{RunState, StepKind};
 use dunlin_server::change::{Departed, Departure, Registration};
 use dunlin_server::command::{
     Answered, CancelBy as ServerCancelBy, Command, Content, Failed, Outcome, RequestState as Stage,
@@ -220,6 +221,7 @@ pub(crate) fn refused(endpoint: &EndpointName, refused: Refused) -> Problem {
         Refused::NotObserved { .. } => Code::ObservationUnknown,
         Refused::AlreadyObserved { .. } | Refused::TooManyObservations { .. } => Code::QueueFull,
         Refused::RequestUnknown => Code::RequestUnknown,
+        Refused::ClientUnreachable { .. } => Code::NotSupported,
         Refused::StoreFailing => Code::StoreUnavailable,
         _ => Code::Internal,
     };
@@ -443,6 +445,18 @@ pub(crate) fn event(
                 node: node.clone(),
             })
         }
+        EventKind::Bootstrapped { run } => {
+            let writes = run.steps.iter().filter(|step| step.kind == StepKind::Write);
+            News::Bootstrapped {
+                summary: format!("profile \"{}\", {} writes", run.profile, writes.count()),
+            }
+        }
+        EventKind::BootstrapFailed { run } => News::BootstrapFailed {
+            reason: match &run.state {
+                RunState::Failed(failure) => sentence(&failure.to_string()),
+                state => state.name().to_owned(),
+            },
+        },
         EventKind::Completed {
             request,
             command,

@@ -1,6 +1,6 @@
 //! The durable facts: what this Server must still know after a restart, and nothing else.
 //!
-//! A [`Change`] is a put, a small amendment or a removal in one of four tables, each with its own
+//! A [`Change`] is a put, a small amendment or a removal in one of five tables, each with its own
 //! key. [`Snapshot`] is those tables, and [`Snapshot::apply`] says exactly what a change does to
 //! them: a store that keeps the tables, or a log that replays the changes, ends with the same
 //! snapshot. [`crate::Server::restore`] turns a snapshot back into a living Server.
@@ -14,8 +14,9 @@ use dunlin_lwm2m::operation::{Binding, SmsNumber};
 use dunlin_lwm2m::{ContentFormat, Deviations, EndpointName, LwM2mVersion, Path};
 use dunlin_transport::{Address, Identity, Token, WallTime};
 
+use crate::bootstrap::{BootstrapRun, MadeCredential};
 use crate::command::{Command, RequestState};
-use crate::id::{RegistrationId, RequestId};
+use crate::id::{BootstrapRunId, RegistrationId, RequestId};
 
 /// A registration as it is stored; key: the endpoint name.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,6 +228,16 @@ pub enum Change {
     Request(Box<Request>),
     /// Remove: the request is over.
     EndRequest(RequestId),
+    /// Put: a bootstrap run begins. What was made for its Client is known to the Server from the
+    /// same commit on: the Client may use it at once.
+    BeginBootstrap {
+        /// The run.
+        run: Box<BootstrapRun>,
+        /// Credentials that this Client will have.
+        made: Vec<MadeCredential>,
+    },
+    /// The run is over, and becomes history.
+    EndBootstrap(Box<BootstrapRun>),
 }
 
 impl Change {
@@ -243,6 +254,7 @@ impl Change {
             | Self::Forget { endpoint }
             | Self::Notified { endpoint, .. }
             | Self::Unobserve { endpoint, .. } => Some(endpoint),
+            Self::BeginBootstrap { run, .. } | Self::EndBootstrap(run) => Some(&run.endpoint),
             Self::EndRequest(_) => None,
         }
     }
@@ -259,6 +271,8 @@ pub struct Snapshot {
     pub observations: BTreeMap<(EndpointName, Path), Observation>,
     /// What waits, or was sent and has no outcome.
     pub requests: BTreeMap<RequestId, Request>,
+    /// Bootstrap runs that have begun and not ended.
+    pub bootstraps: BTreeMap<BootstrapRunId, BootstrapRun>,
 }
 
 impl Snapshot {
@@ -336,6 +350,12 @@ impl Snapshot {
             Change::EndRequest(id) => {
                 self.requests.remove(id);
             }
+            Change::BeginBootstrap { run, .. } => {
+                self.bootstraps.insert(run.id, BootstrapRun::clone(run));
+            }
+            Change::EndBootstrap(run) => {
+                self.bootstraps.remove(&run.id);
+            }
         }
     }
 
@@ -346,5 +366,6 @@ impl Snapshot {
             && self.departed.is_empty()
             && self.observations.is_empty()
             && self.requests.is_empty()
+            && self.bootstraps.is_empty()
     }
 }

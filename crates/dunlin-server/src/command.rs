@@ -255,6 +255,13 @@ pub enum Refused {
         /// One sentence.
         reason: String,
     },
+    /// The Bootstrap-Server has no way to the Client: it opens no sessions, and in the clear it
+    /// knows nobody who is not registered.
+    #[error("the Bootstrap-Server cannot reach this Client: {reason}")]
+    ClientUnreachable {
+        /// One sentence.
+        reason: &'static str,
+    },
     /// The path is not observed.
     #[error("{path} is not observed")]
     NotObserved {

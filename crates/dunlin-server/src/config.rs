@@ -42,6 +42,18 @@ pub const ADMISSIONS_MAX: usize = 10_000;
 /// What a Client is told to wait when we cannot serve it now (Max-Age of 5.03).
 pub const RETRY_AFTER_S: u32 = 30;
 
+/// A step is given up after MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2): then CoAP has, too. The Client
+/// waits for the next one for 247 s (TS 1.0 §5.2.3.3).
+pub const STEP_TIMEOUT: Duration = Duration::from_secs(93);
+
+/// A run is given up after this. A slow modem needs some 10 s for a step, and a profile has a few
+/// dozen of them.
+pub const RUN_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// Runs at the same time: at some kilobytes each. A fleet that is switched on at once is served in
+/// turns; those who hear 5.03 come back.
+pub const RUNS_MAX: usize = 10_000;
+
 /// Settings of a [`crate::Server`].
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -73,6 +85,8 @@ pub struct ServerConfig {
     /// Whether an Update from a new address moves a registration without security. The location
     /// is then the only secret; with `false` the Client must register again.
     pub nosec_moves: bool,
+    /// The Bootstrap-Server, if there is one here.
+    pub bootstrap: Option<BootstrapConfig>,
     /// Settings of CoAP below.
     pub coap: dunlin_transport::coap::Config,
     /// Settings of DTLS below; without them secure ports hear nothing.
@@ -94,8 +108,30 @@ impl Default for ServerConfig {
             departed_for: DEPARTED_FOR_DEFAULT,
             lifetime_min_s: 1,
             nosec_moves: true,
+            bootstrap: None,
             coap: dunlin_transport::coap::Config::default(),
             dtls: None,
+        }
+    }
+}
+
+/// Settings of the Bootstrap-Server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootstrapConfig {
+    /// How long a Client may take for one step.
+    pub step_timeout: Duration,
+    /// How long all steps together may take.
+    pub run_timeout: Duration,
+    /// Runs at the same time.
+    pub runs_max: usize,
+}
+
+impl Default for BootstrapConfig {
+    fn default() -> Self {
+        Self {
+            step_timeout: STEP_TIMEOUT,
+            run_timeout: RUN_TIMEOUT,
+            runs_max: RUNS_MAX,
         }
     }
 }

@@ -7,6 +7,7 @@ use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_lwm2m::{ContentFormat, EndpointName, Node, Path};
 use dunlin_transport::{Address, WallTime};
 
+use crate::bootstrap::BootstrapRun;
 use crate::change::{Departure, Registration};
 use crate::command::{Command, Outcome};
 use crate::id::{RegistrationId, RequestId};
@@ -74,6 +75,16 @@ pub enum EventKind {
         /// Why.
         reason: ObservationEnd,
     },
+    /// A Client took its configuration from the Bootstrap-Server.
+    Bootstrapped {
+        /// How it went.
+        run: Box<BootstrapRun>,
+    },
+    /// A bootstrap run failed.
+    BootstrapFailed {
+        /// How far it came, and why.
+        run: Box<BootstrapRun>,
+    },
     /// A request has its outcome.
     Completed {
         /// Which.
@@ -100,6 +111,8 @@ impl EventKind {
             Self::Notified { .. } => "notified",
             Self::Undecodable { .. } => "undecodable",
             Self::ObservationEnded { .. } => "observation_ended",
+            Self::Bootstrapped { .. } => "bootstrapped",
+            Self::BootstrapFailed { .. } => "bootstrap_failed",
             Self::Completed { .. } => "completed",
         }
     }

@@ -176,6 +176,11 @@ id! {
     RequestId
 }
 
+id! {
+    /// A bootstrap run, from its Bootstrap-Request to its end.
+    BootstrapRunId
+}
+
 impl RegistrationId {
     pub(crate) fn random(node: u16, shard: VirtualShard, random: &mut impl Rng) -> Self {
         let secret = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
@@ -202,6 +207,22 @@ impl RequestId {
     /// What tells the order of requests.
     pub(crate) fn stamp(self) -> u64 {
         (self.0 >> STAMP_SHIFT) as u64 & ((1 << 48) - 1)
+    }
+}
+
+impl BootstrapRunId {
+    /// `stamp` is the time in milliseconds, or one more than the last one.
+    pub(crate) fn stamped(
+        node: u16,
+        shard: VirtualShard,
+        stamp: u64,
+        random: &mut impl Rng,
+    ) -> Self {
+        Self::at(
+            node,
+            shard,
+            u128::from(stamp) << STAMP_SHIFT | u128::from(random.next_u64() >> 8),
+        )
     }
 }
 

@@ -9,9 +9,11 @@
 //! registration  the book of Clients          presence      awake, asleep, overdue
 //! downlink      commands into operations     queue         who waits for whom
 //! observation   what we asked to be told     model         a Client's definitions
-//! change        the durable facts            event         the news
+//! bootstrap     what new Clients are given   change        the durable facts
+//! event         the news
 //! ```
 
+pub mod bootstrap;
 pub mod change;
 pub mod command;
 pub mod config;
@@ -33,13 +35,14 @@ pub mod view;
 
 pub use change::{Change, Snapshot};
 pub use command::{Command, Outcome, Refused, RequestTicket, RequestView, Settings};
-pub use config::ServerConfig;
+pub use config::{BootstrapConfig, ServerConfig};
 pub use effects::{Commit, Output, Transmit};
 pub use event::{Event, EventKind, LiveEvent, Presence};
 pub use id::{
-    ID_CHARACTERS, NoId, RegistrationId, RequestId, VIRTUAL_SHARDS, VirtualShard, VirtualShards,
+    BootstrapRunId, ID_CHARACTERS, NoId, RegistrationId, RequestId, VIRTUAL_SHARDS, VirtualShard,
+    VirtualShards,
 };
-pub use need::{Answer, Need, NeedId, Verdict};
+pub use need::{Answer, Need, NeedId, NoProfile, Verdict};
 pub use server::{Server, Timer};
 pub use view::{
     ClientCursor, ClientFilter, ClientPage, ClientView, ListedClient, ObservationView, Stats,

@@ -3,6 +3,8 @@
 use dunlin_lwm2m::EndpointName;
 use dunlin_transport::Identity;
 
+use crate::bootstrap::Provision;
+
 /// Names a question in its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NeedId(pub u64);
@@ -26,6 +28,15 @@ pub enum Need {
         /// The name.
         endpoint: EndpointName,
     },
+    /// What is a Client to get that asks for its configuration under this name, if it may ask with
+    /// this identity? The answer is [`Answer::Profile`]. Asked only when
+    /// [`crate::ServerConfig::bootstrap`] has a Bootstrap-Server.
+    Profile {
+        /// The name.
+        endpoint: EndpointName,
+        /// What security proved.
+        identity: Identity,
+    },
 }
 
 /// The node's answer.
@@ -37,8 +48,34 @@ pub enum Answer {
     /// To [`Need::Claim`]: the name is ours. What the evicting Server knew comes along: its
     /// observations, to be made again, and its queue.
     Claimed(Box<crate::change::Snapshot>),
+    /// To [`Need::Profile`].
+    Profile(Result<Box<Provision>, NoProfile>),
     /// It cannot be answered now: the Client hears 5.03.
     Unavailable,
+}
+
+/// Why a Client gets no configuration. The words go to the Client and to whoever looks for the
+/// reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoProfile {
+    /// Nobody knows the name: 4.00 (TS 1.0 §8.5).
+    Unknown,
+    /// The identity belongs to another name: 4.00 (TS 1.0 §7.1.7, §8.5).
+    Mismatch {
+        /// What differs.
+        reason: String,
+    },
+    /// It may not bootstrap here: 4.03.
+    Forbidden {
+        /// Why.
+        reason: String,
+    },
+    /// There is a profile, and it does not work for this Client: 5.00.
+    Unusable {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What the node says of an identity that wants a name.

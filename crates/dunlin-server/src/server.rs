@@ -6,6 +6,7 @@
 //! Clients that were found awake: the answer to an uplink leaves before what waited for it.
 
 mod asking;
+mod bootstrapping;
 mod leaving;
 mod passing;
 mod reporting;
@@ -24,14 +25,16 @@ use dunlin_transport::{
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
+use self::bootstrapping::Bootstraps;
 use self::reporting::Notification;
 use self::uplink::Admission;
+use crate::bootstrap::{BootstrapRun, Provision, RunFailure};
 use crate::change::{Departure, Snapshot};
 use crate::command::{Command, Refused, RequestTicket, RequestView, Settings};
 use crate::config::{DEPARTED_MAX, ServerConfig};
 use crate::effects::{Effects, Output, Transmit};
 use crate::event::LiveEvent;
-use crate::id::{RegistrationId, RequestId};
+use crate::id::{BootstrapRunId, RegistrationId, RequestId};
 use crate::need::{Answer, NeedId};
 use crate::observation::{Departures, Observations};
 use crate::presence::{listens, presence};
@@ -66,6 +69,8 @@ pub enum Timer {
     Client,
     /// A question to the node stays unanswered for too long.
     Admission,
+    /// A bootstrap run takes too long, or the node does not say what its Client is to get.
+    Bootstrap,
     /// A Client that has gone is to be forgotten.
     Departed,
     /// What could not be stored while the store failed is stored now.
@@ -87,6 +92,7 @@ pub struct Server {
     observations: Observations,
     departures: Departures,
     admissions: BTreeMap<NeedId, Admission>,
+    bootstraps: Bootstraps,
     last_need: u64,
     /// The stamp of the last request.
     last_stamp: u64,
@@ -134,6 +140,7 @@ impl Server {
             observations: Observations::default(),
             departures: Departures::default(),
             admissions: BTreeMap::new(),
+            bootstraps: Bootstraps::default(),
             last_need: 0,
             last_stamp: 0,
             healthy: true,
@@ -190,6 +197,7 @@ impl Server {
             self.on_client_timer(now, key);
         }
         self.drop_late_admissions(now);
+        self.end_late_bootstraps(now);
         if self.departed_timeout.is_some_and(|at| at <= now.instant) {
             self.departed_timeout = None;
             self.forget_departed(now);
@@ -283,6 +291,37 @@ impl Server {
         let snapshot = self.give_up(now, endpoint);
         self.pump(now);
         snapshot
+    }
+
+    /// Begins a bootstrap run without a Bootstrap-Request: the Server-initiated mode of TS 1.0
+    /// §5.2.3.4, with a Client that we know how to reach. One under way ends for it. How it ends is
+    /// told by an event.
+    ///
+    /// # Errors
+    /// [`Refused::ClientUnreachable`], [`Refused::StoreFailing`], [`Refused::ServerFull`].
+    pub fn bootstrap(
+        &mut self,
+        now: Now,
+        endpoint: &EndpointName,
+        provision: Provision,
+    ) -> Result<BootstrapRunId, Refused> {
+        let begun = self.begin_by_command(now, endpoint, provision);
+        self.pump(now);
+        begun
+    }
+
+    /// Ends the run of a Client, if there is one: another Server of this node has taken its
+    /// Bootstrap-Request, or an operator wants it.
+    pub fn end_bootstrap(&mut self, now: Now, endpoint: &EndpointName, reason: RunFailure) -> bool {
+        let ended = self.stop_bootstrap(now, endpoint, reason);
+        self.pump(now);
+        ended
+    }
+
+    /// The run of a Client that is under way.
+    #[must_use]
+    pub fn bootstrap_run(&self, endpoint: &EndpointName) -> Option<&BootstrapRun> {
+        self.bootstraps.of(endpoint)
     }
 
     /// A Client that is registered.
@@ -426,6 +465,7 @@ impl Server {
             observations: self.observations.len(),
             requests: self.requests.len(),
             admissions: self.admissions.len(),
+            bootstraps: self.bootstraps.len(),
             ..self.stats
         }
     }
@@ -462,6 +502,7 @@ impl Server {
                 admission.map(|(_, admission)| instant(admission.deadline)),
                 Timer::Admission,
             ),
+            (self.bootstraps.next_timeout(), Timer::Bootstrap),
             (self.departed_timeout, Timer::Departed),
             (self.arrears_timeout, Timer::Arrears),
         ];

@@ -85,6 +85,14 @@ pub struct Stats {
     pub requests: usize,
     /// Registers that wait for the node's answer.
     pub admissions: usize,
+    /// Bootstrap runs under way.
+    pub bootstraps: usize,
+    /// Bootstrap runs that began.
+    pub bootstraps_begun: u64,
+    /// Bootstrap runs that ended well.
+    pub bootstraps_succeeded: u64,
+    /// Bootstrap runs that failed.
+    pub bootstraps_failed: u64,
     /// Registers answered 2.01.
     pub registers: u64,
     /// Updates that changed nothing, answered 2.04.

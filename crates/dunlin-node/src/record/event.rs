@@ -101,6 +101,14 @@ impl Item for EventKind {
                 command.write(w);
                 outcome.write(w);
             }
+            Self::Bootstrapped { run } => {
+                begin(w, 2, 7);
+                run.write(w);
+            }
+            Self::BootstrapFailed { run } => {
+                begin(w, 2, 8);
+                run.write(w);
+            }
             _ => unreachable!("every kind of event has a number here"),
         }
     }
@@ -139,6 +147,12 @@ impl Item for EventKind {
                 request: Item::read(r)?,
                 command: Item::read(r)?,
                 outcome: Item::read(r)?,
+            },
+            (7, 2) => Self::Bootstrapped {
+                run: Item::read(r)?,
+            },
+            (8, 2) => Self::BootstrapFailed {
+                run: Item::read(r)?,
             },
             _ => return Err(Error::message("an event of no known kind")),
         })

@@ -5,6 +5,7 @@
 //! does not know and takes a default for what is not there. So a program reads what an older one
 //! wrote, and a newer version byte is refused by name.
 
+mod bootstrap;
 mod event;
 mod lwm2m;
 mod server;

@@ -372,7 +372,7 @@ impl Server {
 
     pub(super) fn on_answered(&mut self, now: Now, wire: WireId, answer: &Answer) {
         let Some((key, what)) = self.requests.ended(wire) else {
-            return;
+            return self.on_step_answered(now, wire, answer);
         };
         self.book.client_mut(key).work().in_flight = None;
         self.stats.requests_answered += 1;
@@ -423,7 +423,7 @@ impl Server {
 
     pub(super) fn on_failed(&mut self, now: Now, wire: WireId, failure: Failure) {
         let Some((key, what)) = self.requests.ended(wire) else {
-            return;
+            return self.on_step_failed(now, wire, failure);
         };
         let client = self.book.client_mut(key);
         client.work().in_flight = None;

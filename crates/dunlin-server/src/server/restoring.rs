@@ -27,6 +27,9 @@ impl Server {
         for observation in snapshot.observations.into_values() {
             self.restore_observation(now, observation);
         }
+        for run in snapshot.bootstraps.into_values() {
+            self.restore_bootstrap(now, run);
+        }
         // In the order in which they were made, so that queues are what they were.
         let mut requests: Vec<_> = snapshot.requests.into_values().collect();
         requests.sort_by_key(|request| request.id.stamp());
@@ -146,9 +149,6 @@ impl Server {
                     self.complete(now, request, Outcome::Failed(Failed::ClientGone));
                 }
             }
-            let client = self.book.client(key);
-            let record = client.record(now, self.transport.peer(client.peer));
-            snapshot.registrations.insert(endpoint.clone(), record);
             let client = self.remove(key);
             observations.extend(
                 client

@@ -32,14 +32,14 @@ enum Question {
 }
 
 /// Why an uplink is refused.
-struct Refusal {
+pub(super) struct Refusal {
     code: ResponseCode,
     reason: String,
     max_age_s: Option<u32>,
 }
 
 impl Refusal {
-    fn new(code: ResponseCode, reason: impl Into<String>) -> Self {
+    pub(super) fn new(code: ResponseCode, reason: impl Into<String>) -> Self {
         Self {
             code,
             reason: reason.into(),
@@ -47,7 +47,7 @@ impl Refusal {
         }
     }
 
-    fn unavailable(reason: &str) -> Self {
+    pub(super) fn unavailable(reason: &str) -> Self {
         Self {
             code: ResponseCode::ServiceUnavailable,
             reason: reason.into(),
@@ -55,7 +55,7 @@ impl Refusal {
         }
     }
 
-    fn store_failing() -> Self {
+    pub(super) fn store_failing() -> Self {
         Self::unavailable("nothing can be stored at present")
     }
 
@@ -76,6 +76,19 @@ impl Server {
         uplink: Uplink,
     ) {
         let (endpoint, done) = match uplink {
+            Uplink::Register(_) | Uplink::Update(_) | Uplink::Deregister(_)
+                if self.came_to_bootstrap(peer) =>
+            {
+                let endpoint = match uplink {
+                    Uplink::Register(register) => Some(register.endpoint),
+                    _ => None,
+                };
+                let refusal = Refusal::new(
+                    ResponseCode::BadRequest,
+                    "this is the Bootstrap-Server: it takes Bootstrap-Requests (POST /bs?ep=) alone",
+                );
+                (endpoint, Err(refusal))
+            }
             Uplink::Register(register) => (
                 Some(register.endpoint.clone()),
                 self.on_register(now, peer, exchange, register),
@@ -84,20 +97,23 @@ impl Server {
             Uplink::Deregister(deregister) => {
                 (None, self.on_deregister(now, peer, exchange, &deregister))
             }
-            Uplink::BootstrapRequest(request) => {
-                let refusal = Refusal::new(
-                    ResponseCode::BadRequest,
-                    "there is no Bootstrap-Server at this address",
-                );
-                (Some(request.endpoint), Err(refusal))
-            }
+            Uplink::BootstrapRequest(request) => (
+                Some(request.endpoint.clone()),
+                self.on_bootstrap_request(now, peer, exchange, request),
+            ),
         };
         if let Err(refusal) = done {
             self.refuse(now, peer, exchange, endpoint, refusal);
         }
     }
 
-    fn refuse(
+    /// Whether a peer speaks to the Bootstrap-Server's own door.
+    fn came_to_bootstrap(&self, peer: PeerId) -> bool {
+        let peer = self.transport.peer(peer);
+        peer.is_some_and(|peer| peer.port.is_bootstrap())
+    }
+
+    pub(super) fn refuse(
         &mut self,
         now: Now,
         peer: PeerId,
@@ -132,7 +148,7 @@ impl Server {
     }
 
     /// Answers an uplink when what it changed is durable.
-    fn answer(&mut self, now: Now, exchange: ExchangeId, answer: &UplinkAnswer) {
+    pub(super) fn answer(&mut self, now: Now, exchange: ExchangeId, answer: &UplinkAnswer) {
         let barrier = self.effects.barrier();
         // Refused only when the exchange has ended: then nobody waits for the answer.
         let _ = self.transport.answer_uplink(now, exchange, answer, barrier);
@@ -218,7 +234,7 @@ impl Server {
             };
             return self.ask(now, peer, exchange, register, Question::Claim, need);
         }
-        self.enter(now, peer, exchange, *register, None);
+        self.enter(now, peer, exchange, *register);
         Ok(())
     }
 
@@ -251,7 +267,7 @@ impl Server {
 
     pub(super) fn on_answer(&mut self, now: Now, need: NeedId, answer: Answer) {
         let Some(admission) = self.admissions.remove(&need) else {
-            return;
+            return self.on_profile(now, need, answer);
         };
         let Admission {
             peer,
@@ -272,15 +288,19 @@ impl Server {
             )),
             (Question::Claim, Answer::Claimed(snapshot)) => {
                 // Healthy or not: the other Server has let go, and nobody else has the name now.
-                let registered = snapshot.registrations.get(&endpoint);
-                let elsewhere = registered.map(|registration| registration.id);
-                self.enter(now, peer, exchange, *register, elsewhere);
+                self.enter(now, peer, exchange, *register);
                 self.take_over(now, &endpoint, *snapshot);
                 Ok(())
             }
-            (_, Answer::Unavailable | Answer::Admission(_) | Answer::Claimed(_)) => Err(
-                Refusal::unavailable("the registration cannot be decided at present"),
-            ),
+            (
+                _,
+                Answer::Unavailable
+                | Answer::Admission(_)
+                | Answer::Claimed(_)
+                | Answer::Profile(_),
+            ) => Err(Refusal::unavailable(
+                "the registration cannot be decided at present",
+            )),
         };
         if let Err(refusal) = done {
             self.refuse(now, peer, exchange, Some(endpoint), refusal);
@@ -298,16 +318,8 @@ impl Server {
         }
     }
 
-    /// Enters a Client into the book and answers 2.01; TS 5.3.1. `elsewhere` is the registration
-    /// that another Server has given up for it.
-    fn enter(
-        &mut self,
-        now: Now,
-        peer: PeerId,
-        exchange: ExchangeId,
-        register: Register,
-        elsewhere: Option<RegistrationId>,
-    ) {
+    /// Enters a Client into the book and answers 2.01; TS 5.3.1.
+    fn enter(&mut self, now: Now, peer: PeerId, exchange: ExchangeId, register: Register) {
         let registration = self.registration_of(now, peer, register);
         let endpoint = registration.endpoint.clone();
         let id = registration.id;
@@ -320,7 +332,7 @@ impl Server {
         if let Some(before) = &replaced {
             client.interval_s = before.interval_s;
         }
-        let replaced_id = replaced.as_ref().map(|before| before.id).or(elsewhere);
+        let replaced_id = replaced.as_ref().map(|before| before.id);
         client.work = replaced.and_then(|before| before.work);
         let key = self.book.insert(client);
         self.effects

@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) config: ServerConfig,
     pub(crate) now: Now,
+    /// The door at which datagrams come in.
+    pub(crate) port: Port,
     /// What the store has.
     pub(crate) durable: Snapshot,
     pub(crate) log: Vec<Event>,
@@ -60,6 +62,7 @@ impl World {
             server: Server::new(config.clone(), registry(), [1; 32]),
             config,
             now,
+            port: Port::Coap,
             durable: Snapshot::default(),
             log: Vec::new(),
             live: Vec::new(),
@@ -151,7 +154,7 @@ impl World {
 
     pub(crate) fn receive(&mut self, from: &Address, bytes: &[u8]) {
         self.server
-            .handle_receive(self.now, Port::Coap, from, None, bytes);
+            .handle_receive(self.now, self.port, from, None, bytes);
         self.drain();
     }
 
