@@ -564,6 +564,10 @@ impl Started<'_> {
             let shard = self.directory.owner(&request.endpoint).unwrap_or(0);
             parts[shard].requests.insert(id, request);
         }
+        for (id, run) in snapshot.bootstraps {
+            let shard = usize::from(id.virtual_shard().0) % self.count;
+            parts[shard].bootstraps.insert(id, run);
+        }
         parts
     }
 

@@ -197,6 +197,7 @@ impl Process {
             departed,
             observations,
             requests,
+            bootstraps,
         } = self.disk.durable.clone();
         for (name, registration) in registrations {
             let shard = usize::from(registration.id.virtual_shard().0) % count;
@@ -215,6 +216,10 @@ impl Process {
         for (id, request) in requests {
             let shard = self.directory.get(&request.endpoint).copied().unwrap_or(0);
             parts[shard].requests.insert(id, request);
+        }
+        for (id, run) in bootstraps {
+            let shard = usize::from(id.virtual_shard().0) % count;
+            parts[shard].bootstraps.insert(id, run);
         }
         parts
     }
