@@ -1,5 +1,7 @@
 //! What the API asks, answered by shards, store and what is known.
 
+mod bootstrapping;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -30,6 +32,8 @@ use tokio::sync::oneshot;
 
 use crate::credentials::Credentials;
 use crate::directory::Directory;
+use crate::profiles::Profiles;
+use crate::provisioning::Provisioning;
 use crate::record::{decode, encode};
 use crate::shard::{Input, Shard, ShardHandle};
 use crate::telemetry::Telemetry;
@@ -54,6 +58,8 @@ pub(crate) struct NodeBackend {
     pub(crate) known: Arc<Known>,
     pub(crate) tokens: RwLock<Arc<Tokens>>,
     pub(crate) credentials: Credentials,
+    pub(crate) profiles: Profiles,
+    pub(crate) provisioning: Provisioning,
     /// Changes of tokens and definitions, one at a time.
     pub(crate) catalog: Mutex<()>,
     pub(crate) telemetry: Telemetry,

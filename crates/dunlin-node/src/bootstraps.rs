@@ -70,10 +70,6 @@ fn ended_keys(endpoint: &EndpointName, store: &dyn Store) -> Result<Vec<Vec<u8>>
 }
 
 /// The runs of a Client that have ended, the newest first.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the route that shows it comes next")
-)]
 pub(crate) fn history(
     endpoint: &EndpointName,
     store: &dyn Store,

@@ -12,6 +12,8 @@ mod credentials;
 mod directory;
 mod facts;
 mod node;
+mod profiles;
+mod provisioning;
 mod record;
 mod scan;
 mod shard;

@@ -18,7 +18,7 @@ use dunlin_lwm2m::operation::Strictness;
 use dunlin_net::bearer::udp::{IoPath, UdpBearer};
 use dunlin_net::socket::{Granted, SocketOptions};
 use dunlin_net::{clock, seed};
-use dunlin_server::{Server, ServerConfig, Snapshot, VirtualShards};
+use dunlin_server::{BootstrapConfig, Server, ServerConfig, Snapshot, VirtualShards};
 use dunlin_store::{
     Committer, CommitterSettings, CommitterState, Durability, FjallStore, MemoryStore, Retention,
     Store, StoreError, StoreSettings, Table,
@@ -31,6 +31,8 @@ use crate::config::{self, Config};
 use crate::credentials::Credentials;
 use crate::directory::Directory;
 use crate::facts::{self, LoadError, Recorder};
+use crate::profiles::Profiles;
+use crate::provisioning::{self, Provisioning, ServerPublic};
 use crate::record::decode;
 use crate::shard::{INBOX_MAX, Input, LoopStats, Parts, Shard, ShardHandle, message_id_bits};
 use crate::telemetry::Telemetry;
@@ -136,7 +138,8 @@ impl Node {
         known.set_registry(load_registry(&*store)?);
         let tokens = tokens::load(&*store)?;
         let vault = Arc::new(open_vault(config, data, &*store)?);
-        let credentials = Credentials::load(&*store, vault)?;
+        let credentials = Credentials::load(&*store, vault.clone())?;
+        let profiles = Profiles::load(&*store, vault)?;
         let loaded = facts::load(&*store)?;
         let restored = loaded.snapshot.registrations.len();
         recall(&known, &*store, &loaded.snapshot);
@@ -155,6 +158,14 @@ impl Node {
         let (teller, teller_thread) =
             teller::start(known.clone()).map_err(|error| system("a thread", error))?;
         let ready = Arc::new(AtomicBool::new(false));
+        let provisioning = Provisioning::new(provisioning::Parts {
+            profiles: profiles.clone(),
+            credentials: credentials.clone(),
+            known: known.clone(),
+            store: store.clone(),
+            server: ServerPublic::default(),
+            runs: Mutex::default(),
+        });
         let mut started = Started {
             config,
             count,
@@ -163,6 +174,7 @@ impl Node {
             teller,
             known: known.clone(),
             directory: Arc::default(),
+            provisioning: provisioning.clone(),
             stats: (0..count).map(|_| Arc::default()).collect(),
             last_stamp: loaded.last_stamp,
         };
@@ -176,6 +188,8 @@ impl Node {
             known,
             tokens: RwLock::new(Arc::new(tokens)),
             credentials,
+            profiles,
+            provisioning,
             catalog: Mutex::new(()),
             telemetry: Telemetry {
                 loops: started.stats.clone(),
@@ -510,6 +524,7 @@ struct Started<'a> {
     teller: Teller,
     known: Arc<Known>,
     directory: Arc<Directory>,
+    provisioning: Provisioning,
     stats: Vec<Arc<LoopStats>>,
     last_stamp: u64,
 }
@@ -584,6 +599,7 @@ impl Started<'_> {
         let submitter = self.committer.submitter().expect("it was just started");
         let (store, teller) = (self.store.clone(), self.teller.clone());
         let (directory, stats) = (self.directory.clone(), self.stats[index].clone());
+        let provisioning = self.provisioning.clone();
         let last_stamp = self.last_stamp;
         Ok(move |bearers| {
             Shard::new(Parts {
@@ -596,6 +612,7 @@ impl Started<'_> {
                 submitter,
                 teller,
                 directory,
+                provisioning,
                 peers,
                 stats,
             })
@@ -616,6 +633,7 @@ fn server_config(config: &Config, index: usize, shards: usize) -> ServerConfig {
         awake_window: Duration::from_secs(server.awake_window_s),
         queue_depth: server.queue_depth_max,
         departed_for: Duration::from_secs(server.departed_for_s),
+        bootstrap: Some(BootstrapConfig::default()),
         ..ServerConfig::default()
     };
     made.coap.token_prefix = u8::try_from(index).expect("there are at most 256 shards");

@@ -18,9 +18,10 @@ pub fn validate(table: Table, key: &[u8], value: &[u8]) -> Result<(), String> {
         Table::Tokens => decode::<Kept>(value).map(drop),
         Table::Objects => decode::<String>(value).map(drop),
         Table::Credentials => return crate::credentials::validate(key, value),
+        Table::Profiles => return crate::profiles::validate(value),
         Table::Bootstraps => return crate::bootstraps::validate(key, value),
         // Nothing of these is written yet, or it is the store's own.
-        Table::LastValues | Table::Profiles | Table::Meta => Ok(()),
+        Table::LastValues | Table::Meta => Ok(()),
     };
     read.map_err(|error| error.to_string())
 }

@@ -5,6 +5,8 @@
 //! committer. A datagram or an outcome whose barrier is durable leaves at once; the others wait in
 //! order until the committer says so. Meanwhile the loop goes on.
 
+mod bootstrapping;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,7 +28,10 @@ use crate::config::NoSec;
 use crate::directory::Directory;
 use crate::facts::Recorder;
 use crate::node::nosec_allows;
+use crate::provisioning::Provisioning;
 use crate::teller::{Durable, Teller};
+use bootstrapping::Making;
+pub(crate) use bootstrapping::Provisioned;
 
 /// Batches of datagrams that one turn takes before it looks at commands and time again: a turn
 /// lasts about a millisecond at most.
@@ -67,6 +72,8 @@ pub(crate) enum Input {
     },
     /// The answer to a need of this shard.
     Answer { need: NeedId, answer: Answer },
+    /// What a Client is to get, with the credentials it needs.
+    Provisioned(Box<Provisioned>),
     /// Whether the store takes commits.
     Health(bool),
     /// No more new work; end when the pending has left.
@@ -97,6 +104,7 @@ impl std::fmt::Debug for Input {
             Self::Run(_) => "Run",
             Self::Evict { .. } => "Evict",
             Self::Answer { .. } => "Answer",
+            Self::Provisioned(_) => "Provisioned",
             Self::Health(_) => "Health",
             Self::Stop => "Stop",
         })
@@ -143,6 +151,7 @@ pub(crate) struct Parts {
     pub(crate) submitter: Submitter,
     pub(crate) teller: Teller,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) provisioning: Provisioning,
     pub(crate) peers: Arc<Vec<ShardHandle>>,
     pub(crate) stats: Arc<LoopStats>,
 }
@@ -155,6 +164,8 @@ pub(crate) struct Shard {
     batch: Batch,
     batch_events: Vec<dunlin_server::Event>,
     batch_last: u64,
+    /// Credentials for the bootstrap run that begins in this mutation.
+    making: Option<Making>,
     /// Batches that the committer had no room for.
     backlog: VecDeque<(Batch, Vec<dunlin_server::Event>, u64)>,
     pending: VecDeque<(u64, Pending)>,
@@ -192,6 +203,7 @@ impl Shard {
             batch: Batch::default(),
             batch_events: Vec::new(),
             batch_last: 0,
+            making: None,
             backlog: VecDeque::new(),
             pending: VecDeque::new(),
             outgoing,
@@ -331,6 +343,7 @@ impl Shard {
             Input::Answer { need, answer } => {
                 self.parts.server.handle_answer(now, need, answer);
             }
+            Input::Provisioned(provisioned) => self.provisioned(now, *provisioned),
             Input::Health(healthy) => self.store_healthy = healthy,
             Input::Stop => self.stopping = true,
         }
@@ -486,6 +499,7 @@ impl Shard {
         self.parts
             .recorder
             .record(&commit, &*self.parts.store, &mut self.batch);
+        self.bootstraps_committed(now, &commit);
         self.batch_last = commit.number;
         self.batch_events.extend(commit.events);
     }
@@ -571,6 +585,9 @@ impl Shard {
                         self.parts.server.handle_answer(now, id, nothing);
                     }
                 }
+            }
+            Need::Profile { endpoint, identity } => {
+                self.profile_needed(now, id, &endpoint, &identity);
             }
             // Nobody is let in whose identity does not prove the name, until credentials say more.
             _ => self

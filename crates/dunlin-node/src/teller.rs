@@ -11,6 +11,7 @@ use dunlin_api::backend::{Reading, Request, RequestId, RequestState};
 use dunlin_api::event::{Event as ApiEvent, Feed};
 use dunlin_api::time::Timestamp;
 use dunlin_lwm2m::{EndpointName, ObjectVersion, Path, Registry};
+use dunlin_server::bootstrap::BootstrapRun;
 use dunlin_server::event::Sample;
 use dunlin_server::{Event, EventKind, LiveEvent};
 
@@ -18,6 +19,9 @@ use crate::view;
 
 /// Requests that have ended are shown for a while: this many of all Clients.
 const ENDED_MAX: usize = 20_000;
+
+/// Bootstrap runs of all Clients that are shown together; each Client has its own history besides.
+const BOOTSTRAPS_MAX: usize = 1_000;
 
 /// Values that are remembered of one Client: a path each.
 const VALUES_PER_CLIENT_MAX: usize = 1_024;
@@ -64,6 +68,8 @@ pub(crate) struct Known {
     pub(crate) registry: RwLock<Arc<Registry>>,
     values: Mutex<HashMap<EndpointName, ClientValues>>,
     ended: Mutex<Ended>,
+    /// The newest last.
+    bootstraps: Mutex<VecDeque<BootstrapRun>>,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +119,26 @@ impl Known {
         let known = values.get(endpoint)?;
         let readings = known.paths.values().map(|value| &value.reading);
         view::assemble(path, readings)
+    }
+
+    /// The bootstrap runs that ended last, the newest first.
+    pub(crate) fn recent_bootstraps(&self, limit: usize) -> Vec<BootstrapRun> {
+        let runs = self
+            .bootstraps
+            .lock()
+            .expect("nobody panics while holding it");
+        runs.iter().rev().take(limit).cloned().collect()
+    }
+
+    fn bootstrap_ended(&self, run: &BootstrapRun) {
+        let mut runs = self
+            .bootstraps
+            .lock()
+            .expect("nobody panics while holding it");
+        runs.push_back(run.clone());
+        while runs.len() > BOOTSTRAPS_MAX {
+            runs.pop_front();
+        }
     }
 
     /// A value that came as the answer to a Read.
@@ -264,6 +290,9 @@ impl Known {
                     self.answered(&event.endpoint, reading.clone());
                 }
                 self.end(ended);
+            }
+            EventKind::Bootstrapped { run } | EventKind::BootstrapFailed { run } => {
+                self.bootstrap_ended(run);
             }
             _ => {}
         }

@@ -310,6 +310,14 @@ impl Server {
         begun
     }
 
+    /// Whether [`Server::bootstrap`] has a way to this Client.
+    ///
+    /// # Errors
+    /// [`Refused::ClientUnknown`], [`Refused::ClientUnreachable`].
+    pub fn reaches_to_bootstrap(&self, endpoint: &EndpointName) -> Result<(), Refused> {
+        self.way_to_bootstrap(endpoint).map(drop)
+    }
+
     /// Ends the run of a Client, if there is one: another Server of this node has taken its
     /// Bootstrap-Request, or an operator wants it.
     pub fn end_bootstrap(&mut self, now: Now, endpoint: &EndpointName, reason: RunFailure) -> bool {

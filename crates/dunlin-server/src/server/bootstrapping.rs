@@ -8,6 +8,7 @@
 //!    old run, for the Client has begun anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use dunlin_lwm2m::EndpointName;
 use dunlin_lwm2m::operation::{BootstrapRequest, Operation, ResponseCode};
@@ -67,6 +68,13 @@ struct Session {
     peer: PeerId,
     address: Address,
     identity: Identity,
+}
+
+/// How the Bootstrap-Server reaches a Client that has not asked.
+#[derive(Debug)]
+pub(super) enum Way {
+    Session(PeerId),
+    InTheClear(Address, Option<IpAddr>),
 }
 
 impl Bootstraps {
@@ -162,9 +170,9 @@ impl Server {
                 self.begin_asked(now, peer, exchange, &endpoint, *provision)
             }
             Answer::Profile(Err(refused)) => Err(refusal(refused)),
-            Answer::Unavailable | Answer::Admission(_) | Answer::Claimed(_) => Err(
-                Refusal::unavailable("the bootstrap cannot be decided at present"),
-            ),
+            _ => Err(Refusal::unavailable(
+                "the bootstrap cannot be decided at present",
+            )),
         };
         if let Err(refusal) = begun {
             self.refuse(now, peer, exchange, Some(endpoint), refusal);
@@ -226,11 +234,26 @@ impl Server {
     /// Where the Bootstrap-Server can speak to a Client first: on the session of its last
     /// bootstrap, as long as that lives, or in the clear where it registered in the clear.
     fn bootstrap_peer(&mut self, now: Now, endpoint: &EndpointName) -> Result<PeerId, Refused> {
+        match self.way_to_bootstrap(endpoint)? {
+            Way::Session(peer) => Ok(peer),
+            // From our own door: that is how the Client knows who speaks.
+            Way::InTheClear(address, local) => {
+                let port = Port::BootstrapCoap;
+                Ok(self.transport.peer_at(now, port, &address, local))
+            }
+        }
+    }
+
+    pub(super) fn way_to_bootstrap(&self, endpoint: &EndpointName) -> Result<Way, Refused> {
+        if self.config.bootstrap.is_none() {
+            let reason = "there is no Bootstrap-Server here";
+            return Err(Refused::ClientUnreachable { reason });
+        }
         if let Some(session) = self.bootstraps.sessions.get(endpoint)
             && let Some(peer) = self.transport.peer(session.peer)
             && (&peer.identity, &peer.address) == (&session.identity, &session.address)
         {
-            return Ok(session.peer);
+            return Ok(Way::Session(session.peer));
         }
         let key = self.registered(endpoint)?;
         let client = self.book.client(key);
@@ -243,9 +266,7 @@ impl Server {
             .transport
             .peer(client.peer)
             .ok_or(Refused::ClientUnknown)?;
-        // From our own door: that is how the Client knows who speaks.
-        let port = Port::BootstrapCoap;
-        Ok(self.transport.peer_at(now, port, &at.address, at.local))
+        Ok(Way::InTheClear(at.address, at.local))
     }
 
     /// Ends the old run of this name, and commits the new one. `None`: the peer is not known.

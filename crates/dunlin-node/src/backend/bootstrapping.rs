@@ -1,0 +1,225 @@
+//! What people ask of the Bootstrap-Server: profiles, plans, runs.
+
+use std::sync::Arc;
+
+use dunlin_api::error::{Code, Problem};
+use dunlin_lwm2m::{EndpointName, Path};
+use dunlin_server::bootstrap::{BootstrapRun, Finding, Plan, Profile, ProfileName};
+use dunlin_server::{BootstrapRunId, NoProfile};
+use dunlin_store::Batch;
+use tokio::sync::oneshot;
+
+use super::{Done, NodeBackend, SHARD_PATIENCE, busy};
+use crate::bootstraps;
+use crate::profiles::{PROFILES_MAX, Refused};
+use crate::view;
+
+/// What came of putting a profile.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PutProfile {
+    /// Whether one of this name was there before.
+    pub(crate) replaced: bool,
+    /// What is worth a second look.
+    pub(crate) advice: Vec<Finding>,
+}
+
+/// Why a profile was not put.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ProfileRefused {
+    /// It cannot be used.
+    Faults(Vec<Finding>),
+    /// Another one is for exactly the same Clients.
+    Taken {
+        /// Its name.
+        by: ProfileName,
+    },
+    /// There are too many.
+    TooMany {
+        /// How many there may be.
+        max: usize,
+    },
+}
+
+impl From<Refused> for ProfileRefused {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Faults(faults) => Self::Faults(faults),
+            Refused::Taken { by } => Self::Taken { by },
+            Refused::TooMany => Self::TooMany { max: PROFILES_MAX },
+        }
+    }
+}
+
+// The routes of the API ask all of this.
+#[allow(dead_code)]
+impl NodeBackend {
+    /// All profiles, by name.
+    pub(crate) fn all_profiles(&self) -> Vec<Arc<Profile>> {
+        self.profiles.all()
+    }
+
+    /// The profile of that name.
+    pub(crate) fn profile_named(&self, name: &ProfileName) -> Option<Arc<Profile>> {
+        self.profiles.named(name)
+    }
+
+    /// Adds a profile, or puts it in the place of the one with its name; with `dry_run` it is
+    /// checked alone.
+    pub(crate) async fn put_profile(
+        &self,
+        profile: Profile,
+        dry_run: bool,
+    ) -> Done<Result<PutProfile, ProfileRefused>> {
+        let _one = self.profiles.writing().await;
+        let prepared = match self.profiles.prepare(profile, &self.known.registry()) {
+            Ok(prepared) => prepared,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        let put = PutProfile {
+            replaced: prepared.existed,
+            advice: prepared.advice.clone(),
+        };
+        if !dry_run {
+            self.keep_profile(prepared).await?;
+        }
+        Ok(Ok(put))
+    }
+
+    /// Removes a profile; whether there was one.
+    pub(crate) async fn remove_profile(&self, name: &ProfileName) -> Done<bool> {
+        let _one = self.profiles.writing().await;
+        let Some(prepared) = self.profiles.prepare_removal(name) else {
+            return Ok(false);
+        };
+        self.keep_profile(prepared).await?;
+        Ok(true)
+    }
+
+    async fn keep_profile(&self, prepared: crate::profiles::Prepared) -> Done<()> {
+        let mut batch = Batch::new(dunlin_net::clock::wall_ms());
+        batch.facts.push(prepared.fact.clone());
+        self.keep(batch).await?;
+        self.profiles.apply(prepared);
+        Ok(())
+    }
+
+    /// What a Client would be given, and in which steps: by the profile of that name, or by the
+    /// one that is for it. Keys that would be made are made for show. A Client that is registered
+    /// is taken to have what it registered.
+    pub(crate) async fn bootstrap_plan(
+        &self,
+        endpoint: &EndpointName,
+        by: Option<&ProfileName>,
+    ) -> Done<(ProfileName, Plan)> {
+        let profile = match by {
+            Some(name) => self.profiles.named(name),
+            None => self.profiles.choose(endpoint),
+        };
+        let profile = profile.ok_or_else(|| no_profile(endpoint, &NoProfile::Unknown))?;
+        let registered = self.registration(endpoint).await;
+        let links: Vec<Path> = registered.map_or_else(
+            |_| Vec::new(),
+            |registration| {
+                let objects = registration.links.objects();
+                objects
+                    .flat_map(|object| {
+                        let instances = object.instances();
+                        instances.map(move |instance| Path::instance(object.id, instance))
+                    })
+                    .collect()
+            },
+        );
+        let unusable = |reason: String| no_profile(endpoint, &NoProfile::Unusable { reason });
+        let provision = self
+            .provisioning
+            .provision_by(&profile, endpoint)
+            .map_err(unusable)?;
+        let plan = Plan::preview(&provision, links).map_err(|error| unusable(error.to_string()))?;
+        Ok((profile.name.clone(), plan))
+    }
+
+    /// Begins a run with a Client that the Bootstrap-Server can reach.
+    pub(crate) async fn begin_bootstrap(&self, endpoint: &EndpointName) -> Done<BootstrapRunId> {
+        let shard = self.shard_to_bootstrap(endpoint).await?;
+        let provision = self
+            .provisioning
+            .provision(endpoint)
+            .map_err(|refused| no_profile(endpoint, &refused))?;
+        let (told, begun) = oneshot::channel();
+        let name = endpoint.clone();
+        self.on(shard, move |shard, now| {
+            shard.begin_bootstrap(now, name, provision, told);
+        })
+        .await?;
+        match tokio::time::timeout(SHARD_PATIENCE, begun).await {
+            Ok(Ok(begun)) => begun.map_err(|refused| view::refused(endpoint, refused)),
+            _ => Err(busy()),
+        }
+    }
+
+    /// The shard that knows the Client, as one that is registered or by its last bootstrap.
+    async fn shard_to_bootstrap(&self, endpoint: &EndpointName) -> Done<usize> {
+        let owner = self.directory.owner(endpoint);
+        let mut first = None;
+        for shard in owner.into_iter().chain(0..self.shards.len()) {
+            let name = endpoint.clone();
+            let reaches = self
+                .on(shard, move |shard, _| {
+                    shard.server().reaches_to_bootstrap(&name)
+                })
+                .await?;
+            match reaches {
+                Ok(()) => return Ok(shard),
+                Err(refused) => drop(first.get_or_insert(refused)),
+            }
+        }
+        let refused = first.unwrap_or(dunlin_server::Refused::ClientUnknown);
+        Err(view::refused(endpoint, refused))
+    }
+
+    /// Bootstrap runs, the newest first: those of one Client, or the last of all.
+    pub(crate) async fn bootstrap_runs(
+        &self,
+        endpoint: Option<&EndpointName>,
+        limit: usize,
+    ) -> Done<Vec<BootstrapRun>> {
+        let mut runs = match endpoint {
+            Some(endpoint) => self.runs_of(endpoint).await?,
+            None => self.known.recent_bootstraps(limit),
+        };
+        runs.truncate(limit);
+        Ok(runs)
+    }
+
+    async fn runs_of(&self, endpoint: &EndpointName) -> Done<Vec<BootstrapRun>> {
+        let mut runs = Vec::new();
+        if let Some(shard) = self.provisioning.shard_of(endpoint) {
+            let name = endpoint.clone();
+            let running = self
+                .on(shard, move |shard, _| {
+                    shard.server().bootstrap_run(&name).cloned()
+                })
+                .await?;
+            runs.extend(running);
+        }
+        let ended = bootstraps::history(endpoint, &*self.store);
+        let unread = |error: dunlin_store::StoreError| {
+            Problem::new(Code::StoreUnavailable, format!("{error}."))
+        };
+        runs.extend(ended.map_err(unread)?);
+        Ok(runs)
+    }
+}
+
+fn no_profile(endpoint: &EndpointName, refused: &NoProfile) -> Problem {
+    match refused {
+        NoProfile::Unusable { reason } => Problem::new(
+            Code::Internal,
+            format!("\"{endpoint}\" cannot be bootstrapped: {reason}."),
+        ),
+        _ => Problem::new(
+            Code::ProfileUnknown,
+            format!("No bootstrap profile is for \"{endpoint}\"."),
+        ),
+    }
+}

@@ -1,0 +1,274 @@
+//! What a Client is given when it bootstraps, and what the Server must know of it before.
+//!
+//! A shard asks [`Provisioning::decide`]: may this identity use the name, which profile is for it,
+//! which keys are made. Keys that were made become credentials in the commit that begins the run:
+//! the Client may use them at once. Once it has taken them, those of its runs before are removed;
+//! until then they stay, because a Client whose run fails goes on with what it had.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use dunlin_api::credential::{Change, Credential, Doors, Key, NewCredential, Proof, fingerprint};
+use dunlin_api::time::Timestamp;
+use dunlin_lwm2m::EndpointName;
+use dunlin_server::NoProfile;
+use dunlin_server::bootstrap::{
+    BootstrapRun, KeyPair, KeySource, MadeCredential, MadeProof, PairKind, Profile, Provision,
+    RunState, Secret,
+};
+use dunlin_store::Store;
+use dunlin_transport::Identity;
+use zeroize::Zeroizing;
+
+use crate::bootstraps;
+use crate::credentials::{Credentials, Door, Prepared};
+use crate::profiles::Profiles;
+use crate::teller::Known;
+
+/// Made credentials of runs that may have arrived that are kept besides the last that surely did:
+/// more failures than this in a row, and the first of them will not be what the Client has.
+const UNCONFIRMED_KEPT: usize = 3;
+
+/// Decides what Clients are given. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Provisioning(Arc<Parts>);
+
+/// What it is made of.
+pub(crate) struct Parts {
+    pub(crate) profiles: Profiles,
+    pub(crate) credentials: Credentials,
+    pub(crate) known: Arc<Known>,
+    pub(crate) store: Arc<dyn Store>,
+    /// What the Server shows to Clients.
+    pub(crate) server: ServerPublic,
+    /// The shard that has the run of a Client: there is one run per name in all shards.
+    pub(crate) runs: Mutex<HashMap<EndpointName, usize>>,
+}
+
+/// What the Server shows to Clients, in DER.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerPublic {
+    /// Its SubjectPublicKeyInfo.
+    pub(crate) public_key: Option<Vec<u8>>,
+    /// Its certificate.
+    pub(crate) certificate: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Provisioning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Provisioning(..)")
+    }
+}
+
+impl Provisioning {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
+    /// What a Client is to get that asks under this name with this identity.
+    pub(crate) fn decide(
+        &self,
+        endpoint: &EndpointName,
+        identity: &Identity,
+    ) -> Result<Provision, NoProfile> {
+        let allowed = self
+            .0
+            .credentials
+            .allows(Door::Bootstrap, identity, endpoint);
+        match (allowed, identity) {
+            (Ok(()), _) => self.provision(endpoint),
+            (Err(reason), Identity::None) => Err(NoProfile::Forbidden { reason }),
+            (Err(reason), _) => Err(NoProfile::Mismatch { reason }),
+        }
+    }
+
+    /// What a Client is to get, whoever asks.
+    pub(crate) fn provision(&self, endpoint: &EndpointName) -> Result<Provision, NoProfile> {
+        let profile = self.0.profiles.choose(endpoint).ok_or(NoProfile::Unknown)?;
+        self.provision_by(&profile, endpoint)
+            .map_err(|reason| NoProfile::Unusable { reason })
+    }
+
+    /// What a Client would get by this profile.
+    pub(crate) fn provision_by(
+        &self,
+        profile: &Profile,
+        endpoint: &EndpointName,
+    ) -> Result<Provision, String> {
+        let mut keys = Source(&self.0.server);
+        profile
+            .provision(endpoint, &self.0.known.registry(), &mut keys)
+            .map_err(|error| format!("profile \"{}\": {error}", profile.name))
+    }
+
+    /// The run of this Client is at that shard from now on; where it was before.
+    pub(crate) fn claim(&self, endpoint: &EndpointName, shard: usize) -> Option<usize> {
+        let mut runs = self.0.runs.lock().expect("nobody panics with it");
+        runs.insert(endpoint.clone(), shard)
+    }
+
+    /// That shard has no run of this Client any more.
+    pub(crate) fn release(&self, endpoint: &EndpointName, shard: usize) {
+        let mut runs = self.0.runs.lock().expect("nobody panics with it");
+        if runs.get(endpoint) == Some(&shard) {
+            runs.remove(endpoint);
+        }
+    }
+
+    /// The shard that has the run of this Client.
+    pub(crate) fn shard_of(&self, endpoint: &EndpointName) -> Option<usize> {
+        let runs = self.0.runs.lock().expect("nobody panics with it");
+        runs.get(endpoint).copied()
+    }
+
+    // What was made becomes credentials, and is removed again. The caller has
+    // [`Credentials::writing`].
+
+    /// Enters what was made for a run that begins, and removes what no run that may have arrived
+    /// can have left at the Client.
+    pub(crate) fn prepare_begin(
+        &self,
+        now: Timestamp,
+        endpoint: &EndpointName,
+        made: &[MadeCredential],
+    ) -> Result<Prepared, String> {
+        let added: Result<Vec<_>, _> = made.iter().map(credential).collect();
+        let mut changes = self.removals(
+            endpoint,
+            made.iter().map(|made| &made.proof),
+            UNCONFIRMED_KEPT,
+        );
+        changes.push((endpoint.clone(), Change::Add(added?)));
+        let prepared = self.0.credentials.prepare(now, &changes);
+        prepared.map_err(|refused| refused.reason)
+    }
+
+    /// Removes what earlier runs made, now that the Client has what this one made. `None`: there
+    /// is nothing to remove.
+    pub(crate) fn prepare_success(&self, now: Timestamp, run: &BootstrapRun) -> Option<Prepared> {
+        if run.made.is_empty() {
+            return None;
+        }
+        let changes = self.removals(&run.endpoint, run.made.iter(), 0);
+        if changes.is_empty() {
+            return None;
+        }
+        match self.0.credentials.prepare(now, &changes) {
+            Ok(prepared) => Some(prepared),
+            Err(refused) => {
+                tracing::warn!(client = %run.endpoint, reason = %refused.reason, "replaced credentials cannot be removed; it is tried again at the next bootstrap");
+                None
+            }
+        }
+    }
+
+    /// What earlier runs of this Client made and nobody needs: all but what is made now, what the
+    /// last run that succeeded made, and what so many later ones made, which may have arrived.
+    fn removals<'a>(
+        &self,
+        endpoint: &EndpointName,
+        now_made: impl Iterator<Item = &'a MadeProof>,
+        unconfirmed_kept: usize,
+    ) -> Vec<(EndpointName, Change)> {
+        let history = bootstraps::history(endpoint, &*self.0.store).unwrap_or_default();
+        let mut kept: Vec<MadeProof> = now_made.cloned().collect();
+        let made_any = history.iter().filter(|run| !run.made.is_empty());
+        let mut unconfirmed = 0;
+        let mut dropped = Vec::new();
+        let mut confirmed = unconfirmed_kept == 0;
+        for run in made_any {
+            let keep = match run.state {
+                RunState::Succeeded => !std::mem::replace(&mut confirmed, true),
+                _ if confirmed => false,
+                _ => {
+                    unconfirmed += 1;
+                    unconfirmed <= unconfirmed_kept
+                }
+            };
+            let list = if keep { &mut kept } else { &mut dropped };
+            list.extend(run.made.iter().cloned());
+        }
+        let known = self.0.credentials.of(endpoint);
+        let gone = dropped.iter().filter(|made| !kept.contains(made));
+        let gone = gone.filter_map(|made| known.iter().find(|one| is(one, made)));
+        gone.map(|one| (endpoint.clone(), Change::Remove(one.id)))
+            .collect()
+    }
+}
+
+/// Whether a credential is the one that was made.
+fn is(credential: &Credential, made: &MadeProof) -> bool {
+    match (&credential.proof, made) {
+        (Proof::Psk { identity }, MadeProof::PreSharedKey(made)) => *identity == made.as_bytes(),
+        (Proof::Rpk { fingerprint: known }, MadeProof::RawPublicKey(made))
+        | (
+            Proof::Certificate {
+                fingerprint: known, ..
+            },
+            MadeProof::Certificate(made),
+        ) => *known == fingerprint(made),
+        _ => false,
+    }
+}
+
+/// What was made, as a credential for the door it was made for.
+fn credential(made: &MadeCredential) -> Result<NewCredential, String> {
+    let doors = match made.server {
+        Some(_) => Doors::Server,
+        None => Doors::Bootstrap,
+    };
+    match (&made.proof, &made.key) {
+        (MadeProof::PreSharedKey(identity), Some(key)) => {
+            let key = Key::new(Zeroizing::new(key.as_bytes().to_vec()))?;
+            NewCredential::psk(identity.as_bytes(), key, doors)
+        }
+        (MadeProof::PreSharedKey(_), None) => Err("A pre-shared key is missing.".into()),
+        (MadeProof::RawPublicKey(key), _) => NewCredential::rpk(&base64(key), doors),
+        (MadeProof::Certificate(certificate), _) => {
+            NewCredential::certificate(&base64(certificate), doors)
+        }
+    }
+}
+
+/// As the API takes keys and certificates.
+fn base64(bytes: &[u8]) -> String {
+    data_encoding::BASE64.encode(bytes)
+}
+
+/// Keys from the system's randomness.
+struct Source<'a>(&'a ServerPublic);
+
+impl KeySource for Source<'_> {
+    fn random(&mut self, bytes: &mut [u8]) {
+        rand::fill(bytes).expect("the operating system gives random bytes");
+    }
+
+    fn key_pair(&mut self, kind: PairKind, _: &EndpointName) -> Option<KeyPair> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).ok()?;
+        let private = pair.to_pkcs8v1().ok()?;
+        let public = pair.public_key().as_der().ok()?;
+        match kind {
+            PairKind::RawPublicKey => Some(KeyPair {
+                public: public.as_ref().to_vec(),
+                private: Secret::new(private.as_ref()),
+            }),
+            // An authority issues certificates; there is none here.
+            PairKind::Certificate => None,
+        }
+    }
+
+    fn server_public(&self, kind: PairKind) -> Option<Vec<u8>> {
+        match kind {
+            PairKind::RawPublicKey => self.0.public_key.clone(),
+            PairKind::Certificate => self.0.certificate.clone(),
+        }
+    }
+}
