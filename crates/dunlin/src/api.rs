@@ -168,6 +168,19 @@ impl Api {
         if word("code").is_empty() {
             return anyhow!("{} (it answered with HTTP {status})", self.no_dunlin());
         }
+        // The faults of a file come one a line before the sentence, so that all can be mended at once.
+        for fault in json["errors"].as_array().into_iter().flatten() {
+            let column = fault["column"]
+                .as_str()
+                .map(|column| format!(", column {column}"));
+            let detail = fault["detail"].as_str().unwrap_or_default();
+            let line = format!(
+                "row {}{}: {detail}",
+                fault["row"],
+                column.unwrap_or_default()
+            );
+            eprintln!("{}", crate::table::plain(&line));
+        }
         let mut line = word("detail").to_string();
         // A Client says little: what its code means, and what helps, is the better part.
         if json["coap"].is_string() {

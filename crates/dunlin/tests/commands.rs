@@ -575,6 +575,113 @@ fn tokens_are_made_and_needed() {
 }
 
 #[test]
+fn credentials_are_added_listed_and_removed() {
+    let server = Server::start();
+    let key = "000102030405060708090a0b0c0d0e0f";
+    let added = server.run(&["credential", "add", "lamp", "--psk", "id-7", "--key", key]);
+    assert_eq!(added.status, 0, "{}", added.err);
+    assert!(added.out.contains("id-7") && !added.out.contains(key));
+    let by_input = run(
+        &server.url,
+        &["credential", "add", "bulb", "--key", "-", "--for", "server"],
+        &format!("{key}\n"),
+    );
+    assert_eq!(by_input.status, 0, "{}", by_input.err);
+    let made = server.run(&["credential", "add", "torch", "--generate"]);
+    assert_eq!(made.status, 0, "{}", made.err);
+    assert_eq!(made.out.trim().len(), 32);
+    assert!(made.err.contains("not shown again"));
+    let endpoint = dunlin_lwm2m::EndpointName::new("torch").unwrap();
+    let kept = server.fake.state().credentials[&endpoint][0]
+        .1
+        .clone()
+        .unwrap();
+    assert_eq!(
+        data_encoding::HEXLOWER.encode(kept.expose()),
+        made.out.trim()
+    );
+
+    let list = server.run(&["credential", "list"]);
+    let lines: Vec<&str> = list.out.lines().collect();
+    assert!(
+        lines[0].starts_with("ENDPOINT  ID        MODE  FOR     KNOWN BY"),
+        "{}",
+        list.out
+    );
+    assert!(
+        lines[1].starts_with("bulb      00000001  psk   server  bulb"),
+        "{}",
+        list.out
+    );
+    assert_eq!(lines.len(), 4);
+    let server_only = server.run(&["credential", "list", "--for", "server", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&server_only.out).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 3);
+
+    assert_eq!(
+        server
+            .run(&["credential", "remove", "lamp", "00000001"])
+            .status,
+        0
+    );
+    assert_eq!(server.run(&["credential", "remove", "bulb"]).status, 0);
+    let again = server.run(&["credential", "remove", "bulb"]);
+    assert_eq!(again.status, 1);
+    assert!(
+        again.err.contains("[credential_unknown]"),
+        "{}",
+        again.err
+    );
+    let nothing = server.run(&["credential", "add", "lamp"]);
+    assert!(
+        nothing.status == 1 && nothing.err.contains("--generate"),
+        "{}",
+        nothing.err
+    );
+}
+
+#[test]
+fn credentials_are_imported_whole() {
+    let server = Server::start();
+    let good = "endpoint,key\na,000102030405060708090a0b0c0d0e0f\nb,0001020304050607\n";
+    let dry = run(
+        &server.url,
+        &["credential", "import", "-", "--dry-run"],
+        good,
+    );
+    assert_eq!(
+        dry.out,
+        "2 rows: 2 added, 0 altered, 0 there already (nothing was changed)\n"
+    );
+    assert!(
+        dry.err.contains("row 3") && dry.err.contains("8 bytes"),
+        "{}",
+        dry.err
+    );
+    assert!(server.fake.state().credentials.is_empty());
+    let done = run(&server.url, &["credential", "import", "-"], good);
+    assert_eq!(done.out, "2 rows: 2 added, 0 altered, 0 there already\n");
+    let bad = run(
+        &server.url,
+        &["credential", "import", "-"],
+        "endpoint,key,for\nc,zz,x\nd,,\n",
+    );
+    assert_eq!(bad.status, 1);
+    let lines: Vec<&str> = bad.err.lines().collect();
+    assert!(
+        lines[0].starts_with("row 2, column for: "),
+        "{}",
+        bad.err
+    );
+    assert!(
+        lines[1].starts_with("row 3, column key: "),
+        "{}",
+        bad.err
+    );
+    assert!(lines[2].ends_with("[import_invalid]"), "{}", bad.err);
+}
+
+#[test]
 fn failures_are_one_line_that_says_what_to_do() {
     let server = Server::start();
     for (arguments, says) in [

@@ -10,6 +10,7 @@ mod backup;
 mod check;
 mod client;
 mod create;
+mod credential;
 mod decode;
 mod delete;
 mod demo;
@@ -64,6 +65,7 @@ commands! {
     Requests requests
     Knocks knocks
     Object object
+    Credential credential
     Token token
     Client client
     Fleet fleet
