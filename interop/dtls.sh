@@ -2,17 +2,19 @@
 # DTLS with other people's stacks, on the loopback: a table of who talks to whom, and how.
 #
 #   interop/dtls.sh            all that is installed; what is missing is named and skipped
-#   interop/dtls.sh openssl    only rows with this word
+#   interop/dtls.sh CCM_8      only rows with this word
+#   GROUPS_WANTED="gnutls_clients gnutls_servers" interop/dtls.sh    only these groups of rows
 #
 # Peers: openssl (Debian package openssl), gnutls-cli and gnutls-serv (gnutls-bin), coap-client-* and
-# coap-server-* (libcoap3-bin), Scandium (Java 17 and Maven Central; see interop/scandium).
-# Nothing is installed here. Every program started ends by itself, and the script's status tells
-# whether every row that could run was good.
+# coap-server-* (libcoap3-bin), Scandium (Java 17; its jars are fetched once by Maven, see interop/scandium).
+# Nothing else is installed here. Every program started ends by itself, and the script's status tells
+# whether every row that could run was good. `interop/run --only dtls` runs the groups side by side and
+# puts the rows into docs/interop.md.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 only=${1:-}
 cargo build --quiet --package dunlin-dtls --example echo || exit 2
-echo_program=$(pwd)/target/debug/examples/echo
+echo_program=${CARGO_TARGET_DIR:-$(pwd)/target}/debug/examples/echo
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 identity=device
@@ -76,13 +78,21 @@ stop_server() {
     wait "$server" 2>/dev/null
 }
 
+# heard PATTERN: in the log of their client, and any word in ours.
+heard() {
+    { [ -z "$1" ] || grep -q "$1" "$work/client.log"; } && grep -q '^Data' "$work/server.log"
+}
+
 # foreign_client PEER WHAT PATTERN PROGRAM ARGUMENTS...: says hello to our server and wants it
-# back; `heard` as pattern asks our log only.
+# back; an empty pattern asks our log only.
 foreign_client() {
     local peer=$1 what=$2 pattern=$3
     shift 3
-    { sleep 0.5; echo hello; sleep 1; } | timeout 8 "$@" >"$work/client.log" 2>&1
-    if grep -q "$pattern" "$work/client.log" && grep -q '^Data' "$work/server.log"; then
+    : >"$work/client.log"
+    # It ends with its input, so that stays open until both sides have heard, or too long.
+    { sleep 0.3; echo hello; for _ in $(seq 60); do heard "$pattern" && break; sleep 0.1; done; } |
+        timeout 8 "$@" >"$work/client.log" 2>&1
+    if heard "$pattern"; then
         row ok "$peer" "to us" "$what"
     else
         row FAIL "$peer" "to us" "$what"
@@ -106,7 +116,7 @@ our_client() {
 # foreign_server COMMAND...: on $port, for one row.
 foreign_server() {
     # openssl s_server cannot echo DTLS: what it says comes from here.
-    for _ in 1 2 3 4 5 6 7 8; do sleep 1; echo hello; done | timeout 9 "$@" >"$work/peer.log" 2>&1 &
+    for _ in $(seq 20); do sleep 0.4; echo hello; done | timeout 9 "$@" >"$work/peer.log" 2>&1 &
     peer_process=$!
     sleep 0.7
 }
@@ -269,12 +279,17 @@ libcoap() {
 scandium() {
     wanted scandium || return
     have java Scandium "" "everything" && have mvn Scandium "" "everything" || return
-    if ! mvn --quiet --offline --batch-mode --file interop/scandium/pom.xml dependency:build-classpath \
-        -Dmdep.outputFile="$work/classpath" >"$work/mvn.log" 2>&1; then
-        row skipped Scandium "" "fetch it: mvn --file interop/scandium/pom.xml dependency:build-classpath"
-        return
+    jars=$(pwd)/interop/.cache/scandium-3.14.0
+    if [ ! -d "$jars" ]; then
+        rm -rf "$jars.partial"
+        if ! mvn --quiet --batch-mode --file interop/scandium/pom.xml dependency:copy-dependencies \
+            -DincludeScope=runtime -DoutputDirectory="$jars.partial" >"$work/mvn.log" 2>&1; then
+            row skipped Scandium "" "everything (it could not be fetched: $(grep -m1 ERROR "$work/mvn.log"))"
+            return
+        fi
+        mv "$jars.partial" "$jars"
     fi
-    javac -cp "$(cat "$work/classpath")" -d "$work/classes" interop/scandium/Peer.java || exit 2
+    javac -cp "$jars/*" -d "$work/classes" interop/scandium/Peer.java || exit 2
     while read -r suite kind options; do
         ours=()
         case $kind in
@@ -284,7 +299,7 @@ scandium() {
         our_server --suite "$suite" "${ours[@]}" --restart
         [[ "$options" == *resume* ]] && { stop_server; our_server --suite "$suite" "${ours[@]}"; }
         # shellcheck disable=SC2086
-        foreign_client Scandium "$suite $kind $options" '^heard hello' java -cp "$work/classes:$(cat "$work/classpath")" Peer \
+        foreign_client Scandium "$suite $kind $options" '^heard hello' java -cp "$work/classes:$jars/*" Peer \
             client "$port" "$suite" "$kind" "$work" $options
         [[ "$options" == *resume* ]] && ! grep -q 'resumed: true' "$work/server.log" && row FAIL Scandium "to us" "the last one was not resumed"
         [[ "$options" == *cid* ]] && ! grep -q 'cid: Some' "$work/server.log" && row FAIL Scandium "to us" "the last one had no connection id"
@@ -297,7 +312,7 @@ scandium() {
         [[ "$options" == *cid* ]] && ours+=(--own-cid)
         port=$(free_port)
         # shellcheck disable=SC2086
-        foreign_server java -cp "$work/classes:$(cat "$work/classpath")" Peer server "$port" "$suite" "$kind" "$work" $options
+        foreign_server java -cp "$work/classes:$jars/*" Peer server "$port" "$suite" "$kind" "$work" $options
         sleep 1
         our_client Scandium "$suite $kind $options" --suite "$suite" "${ours[@]}"
         stop_peer
@@ -321,11 +336,8 @@ if command -v openssl >/dev/null; then
 else
     echo "without openssl there are no certificates for the other peers either"
 fi
-openssl_clients
-openssl_servers
-gnutls_clients
-gnutls_servers
-libcoap
-scandium
+for group in ${GROUPS_WANTED:-openssl_clients openssl_servers gnutls_clients gnutls_servers libcoap scandium}; do
+    "$group"
+done
 echo "$good good, $bad bad, $skipped skipped"
 [ "$bad" = 0 ]

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +21,8 @@ CACHE = HERE / ".cache"
 DDF = [ROOT / "crates/dunlin-lwm2m/objects/3303-1.0.xml", HERE / "objects/33555.xml"]
 
 LESHAN = {1: "1.5.0", 2: "2.0.0-M18"}
+CALIFORNIUM = "3.14.0"
+AIOCOAP = "0.4.17"
 
 # No process of a run outlives this, whatever happens to us.
 LIFE_S = 240
@@ -46,9 +49,9 @@ class Table:
         self.skipped = []
         print(f"{'result':<8} {'peer':<18} {'direction':<10} case", flush=True)
 
-    def add(self, result, peer, version, direction, case, remark=""):
+    def add(self, result, peer, version, direction, case, remark="", took=0.0):
         self.rows.append((peer, version, direction, case, result, remark))
-        line = f"{result:<8} {peer + ' ' + version:<18} {direction:<10} {case}"
+        line = f"{result:<8} {peer + ' ' + version:<18} {direction:<10} {case}" + (f" ({took:.1f} s)" if took > 2 else "")
         print(line + (f"\n         {remark}" if remark else ""), flush=True)
 
     def skip(self, peer, reason):
@@ -93,6 +96,7 @@ class Cases:
     def case(self, name, run, peer_fault=None):
         """`peer_fault`: a pattern and a remark, if this peer is known to fail here and not through us. Only a
         failure that is told by these words counts as the peer's; every other one is ours."""
+        began = time.monotonic()
         try:
             remark = run() or ""
             result = "ok"
@@ -100,7 +104,8 @@ class Cases:
             told = f"{type(fault).__name__}: {fault}"[:500]
             known = peer_fault and re.search(peer_fault[0], told)
             result, remark = ("peer", peer_fault[1]) if known else ("FAIL", told)
-        self.table.add(result, self.peer, self.version, self.direction, name, remark)
+        took = time.monotonic() - began
+        self.table.add(result, self.peer, self.version, self.direction, name, remark, took)
         return result == "ok"
 
 
@@ -246,6 +251,52 @@ class Dunlin:
         return self.until(there, within, f"no notification of {path} with {value}")
 
 
+class Lossy:
+    """A road on the loopback that loses datagrams: in each direction the ones whose number, counted from
+    1, leaves `left` when divided by `of`. The same ones in every run."""
+
+    def __init__(self, kit, to, of=4, left=2):
+        self.to, self.of, self.left = to, of, left
+        self.lost = self.carried = 0
+        self.near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.near.bind(("127.0.0.1", 0))
+        self.port = self.near.getsockname()[1]
+        self.far = {}
+        self.counts = {"up": 0, "down": 0}
+        self.open = True
+        kit.running.append(self)
+        threading.Thread(target=self._up, daemon=True).start()
+
+    def _passes(self, direction):
+        self.counts[direction] += 1
+        lost = self.counts[direction] % self.of == self.left
+        self.lost, self.carried = self.lost + lost, self.carried + (not lost)
+        return not lost
+
+    def _up(self):
+        while self.open:
+            data, source = self.near.recvfrom(65_536)
+            if source not in self.far:
+                far = self.far[source] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                far.connect(("127.0.0.1", self.to))
+                threading.Thread(target=self._down, args=(far, source), daemon=True).start()
+            if self._passes("up"):
+                self.far[source].send(data)
+
+    def _down(self, far, source):
+        while self.open:
+            try:
+                data = far.recv(65_536)
+            except ConnectionError:
+                continue
+            if self._passes("down"):
+                self.near.sendto(data, source)
+
+    def end(self, patience=0):
+        # The threads wait in the kernel and end with the process.
+        self.open = False
+
+
 def free_port(kind):
     with socket.socket(socket.AF_INET, kind) as one:
         one.bind(("127.0.0.1", 0))
@@ -270,29 +321,56 @@ class Kit:
             shutil.rmtree(folder, ignore_errors=True)
         self.running, self.folders = [], []
 
-    def leshan(self, line):
-        """The command that starts a peer out of Leshan's libraries."""
+    def jars(self, name, project, what):
+        """The folder with the jars that a Maven project wants, fetched once."""
         for program in ("java", "javac", "mvn"):
             if not shutil.which(program):
                 raise Skipped(f"{program} is not installed (Debian: openjdk-17-jdk-headless, maven)")
-        jars, classes = CACHE / f"leshan{line}-{LESHAN[line]}", CACHE / f"classes{line}"
+        jars = CACHE / name
         if not jars.is_dir():
-            partial = jars.with_suffix(".partial")
+            partial = jars.with_name(name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            fetch(["mvn", "-q", "-B", "-f", HERE / f"leshan/leshan{line}.xml", "dependency:copy-dependencies",
-                   "-DincludeScope=runtime", f"-DoutputDirectory={partial}"], f"Leshan {LESHAN[line]}")
+            fetch(["mvn", "-q", "-B", "-f", project, "dependency:copy-dependencies", "-DincludeScope=runtime",
+                   f"-DoutputDirectory={partial}"], what)
             partial.rename(jars)
-        source = HERE / f"leshan/{line}/Peer.java"
+        return jars
+
+    def compiled(self, name, jars, source):
+        """The folder with the classes of a peer, made again when its source is newer."""
+        classes = CACHE / name
         built = classes / "Peer.class"
         if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
             classes.mkdir(exist_ok=True)
             subprocess.run(["javac", "-nowarn", "-cp", f"{jars}/*", "-d", str(classes), str(source)], check=True)
+        return classes
+
+    def leshan(self, line):
+        """The command that starts a peer out of Leshan's libraries."""
+        jars = self.jars(f"leshan{line}-{LESHAN[line]}", HERE / f"leshan/leshan{line}.xml", f"Leshan {LESHAN[line]}")
+        classes = self.compiled(f"classes{line}", jars, HERE / f"leshan/{line}/Peer.java")
         return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*:{classes}", "Peer"]
 
-    def libcoap(self):
-        program = shutil.which("coap-client-notls") or shutil.which("coap-client")
+    def californium(self):
+        """The command that starts a peer out of Californium alone."""
+        jars = self.jars(f"californium-{CALIFORNIUM}", HERE / "californium/pom.xml", f"Californium {CALIFORNIUM}")
+        classes = self.compiled("classes-californium", jars, HERE / "californium/Peer.java")
+        return ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*:{classes}", "Peer"]
+
+    def aiocoap(self):
+        """The command that starts the peer out of aiocoap, and its environment."""
+        place = CACHE / f"aiocoap-{AIOCOAP}"
+        if not place.is_dir():
+            partial = place.with_name(place.name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            fetch([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", partial,
+                   f"aiocoap=={AIOCOAP}"], f"aiocoap {AIOCOAP}")
+            partial.rename(place)
+        return [sys.executable, HERE / "aiocoap/peer.py"], {**os.environ, "PYTHONPATH": str(place)}
+
+    def libcoap(self, role="client"):
+        program = shutil.which(f"coap-{role}-notls") or shutil.which(f"coap-{role}")
         if not program:
-            raise Skipped("coap-client is not installed (Debian: libcoap3-bin)")
+            raise Skipped(f"coap-{role} is not installed (Debian: libcoap3-bin)")
         return program
 
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::*;
 use dunlin_client::{Answer, Event, Need, Reason};
-use dunlin_lwm2m::operation::{Binding, ResponseCode, Uplink};
+use dunlin_lwm2m::operation::{Binding, ResponseCode, SmsNumber, Uplink};
 use dunlin_lwm2m::{ObjectId, Value};
 use dunlin_transport::{Failure, Port, UplinkAnswer};
 
@@ -27,6 +27,16 @@ fn ts_5_3_1_register_tells_name_lifetime_version_binding_and_objects_without_obj
         matches!(first, Event::Registered { location, .. } if location == "rd/client-1"),
         "{first:?}"
     );
+}
+
+#[test]
+fn ts_5_3_1_the_number_for_sms_is_told() {
+    let number = SmsNumber::new("491701234567");
+    let mut world = World::configured(factory(1, Binding::UQS).build(), |config| {
+        config.sms_number.clone_from(&number);
+    });
+    world.start();
+    assert_eq!(world.servers[0].register(0).sms_number, number);
 }
 
 #[test]

@@ -213,6 +213,22 @@ fn ts_5_1_2_the_conditions_of_the_standard_s_examples() {
 }
 
 #[test]
+fn ts_5_1_2_a_threshold_is_crossed_in_both_directions() {
+    for (query, first, values, expected) in [
+        ("gt=50", 40.0, [55.0, 60.0, 45.0], ["55", "45"]),
+        ("lt=10", 20.0, [5.0, 1.0, 15.0], ["5", "15"]),
+    ] {
+        let mut world = World::registered();
+        warm(&mut world, first);
+        let written = world.code(&attributes("/3303/0/5700", &[query]));
+        assert_eq!(written, ResponseCode::Changed);
+        world.observe("/3303/0/5700");
+        values.into_iter().for_each(|value| warm(&mut world, value));
+        assert_eq!(told(&mut world), expected, "{query}");
+    }
+}
+
+#[test]
 fn ts_5_1_2_a_step_is_measured_from_what_was_told_last() {
     let mut world = World::registered();
     world.ask(&attributes("/3/0/9", &["st=10"]));

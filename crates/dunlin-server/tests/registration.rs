@@ -53,6 +53,35 @@ fn ts_5_3_1_a_second_register_replaces_the_first() {
 }
 
 #[test]
+fn ts_5_3_1_the_number_for_sms_is_kept() {
+    let mut world = World::new();
+    let mut device = Device::new("lamp", 4000);
+    device.register(&mut world, &["b=UQS", "sms=491701234567"]);
+    let kept = world.durable.registrations[&name("lamp")]
+        .sms_number
+        .clone();
+    assert_eq!(
+        kept.map(|number| number.to_string()),
+        Some("491701234567".into())
+    );
+}
+
+#[test]
+fn ts_5_3_1_objects_that_nobody_knows_are_kept() {
+    let mut world = World::new();
+    let mut device = Device::new("lamp", 4000);
+    let links = "</1/0>,</3/0>,</64999/7>,</33555>;ver=\"9.9\",</33555/1>";
+    let queries = ["ep=lamp", "lt=60", "lwm2m=1.0"];
+    device.request(&mut world, Code::POST, &["rd"], &queries, links);
+    assert_eq!(device.got(&mut world).code, Code::CREATED);
+    let kept = world.durable.registrations[&name("lamp")].links.to_string();
+    assert!(
+        kept.contains("</64999/7>") && kept.contains("9.9"),
+        "{kept}"
+    );
+}
+
+#[test]
 fn ts_5_3_1_versions_that_are_not_served_get_4_12() {
     let mut world = World::new();
     let mut device = Device::new("lamp", 4000);

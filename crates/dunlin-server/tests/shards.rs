@@ -4,7 +4,7 @@ mod common;
 
 use common::{Device, World, name, path};
 use dunlin_lwm2m::ContentFormat;
-use dunlin_server::{Answer, Command, Need, ServerConfig, VirtualShards};
+use dunlin_server::{Answer, Command, EventKind, Need, ServerConfig, VirtualShards};
 use dunlin_transport::coap::Code;
 use dunlin_transport::{Route, route};
 
@@ -61,6 +61,7 @@ fn decisions_2_a_client_on_another_shard_takes_its_queue_and_observations_along(
     );
     assert_eq!(one.durable.requests.len(), 1);
 
+    let one_registration = one.durable.registrations.get(&name("lamp")).cloned();
     // The store is one for both: what the first has committed is there.
     two.durable = one.durable.clone();
     two.now = one.now;
@@ -72,6 +73,13 @@ fn decisions_2_a_client_on_another_shard_takes_its_queue_and_observations_along(
     );
     let shard_two = two.durable.registrations[&name("lamp")].id.virtual_shard();
     assert!(two.config.owned.contains(shard_two));
+    // Whoever follows the log sees which registration it took the place of.
+    let replaced = one_registration.map(|registration| registration.id);
+    let said = two.log.iter().find_map(|event| match &event.kind {
+        EventKind::Registered { replaced, .. } => Some(*replaced),
+        _ => None,
+    });
+    assert_eq!(said, Some(replaced));
     // The observation first, then the queue.
     let asked = device.got(&mut two);
     assert_eq!(

@@ -149,6 +149,9 @@ impl Server {
                     self.complete(now, request, Outcome::Failed(Failed::ClientGone));
                 }
             }
+            let client = self.book.client(key);
+            let record = client.record(now, self.transport.peer(client.peer));
+            snapshot.registrations.insert(endpoint.clone(), record);
             let client = self.remove(key);
             observations.extend(
                 client

@@ -234,7 +234,7 @@ impl Server {
             };
             return self.ask(now, peer, exchange, register, Question::Claim, need);
         }
-        self.enter(now, peer, exchange, *register);
+        self.enter(now, peer, exchange, *register, None);
         Ok(())
     }
 
@@ -288,7 +288,9 @@ impl Server {
             )),
             (Question::Claim, Answer::Claimed(snapshot)) => {
                 // Healthy or not: the other Server has let go, and nobody else has the name now.
-                self.enter(now, peer, exchange, *register);
+                let registered = snapshot.registrations.get(&endpoint);
+                let elsewhere = registered.map(|registration| registration.id);
+                self.enter(now, peer, exchange, *register, elsewhere);
                 self.take_over(now, &endpoint, *snapshot);
                 Ok(())
             }
@@ -318,8 +320,16 @@ impl Server {
         }
     }
 
-    /// Enters a Client into the book and answers 2.01; TS 5.3.1.
-    fn enter(&mut self, now: Now, peer: PeerId, exchange: ExchangeId, register: Register) {
+    /// Enters a Client into the book and answers 2.01; TS 5.3.1. `elsewhere` is the registration
+    /// that another Server has given up for it.
+    fn enter(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        exchange: ExchangeId,
+        register: Register,
+        elsewhere: Option<RegistrationId>,
+    ) {
         let registration = self.registration_of(now, peer, register);
         let endpoint = registration.endpoint.clone();
         let id = registration.id;
@@ -332,7 +342,7 @@ impl Server {
         if let Some(before) = &replaced {
             client.interval_s = before.interval_s;
         }
-        let replaced_id = replaced.as_ref().map(|before| before.id);
+        let replaced_id = replaced.as_ref().map(|before| before.id).or(elsewhere);
         client.work = replaced.and_then(|before| before.work);
         let key = self.book.insert(client);
         self.effects
