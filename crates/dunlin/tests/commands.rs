@@ -627,11 +627,7 @@ fn credentials_are_added_listed_and_removed() {
     assert_eq!(server.run(&["credential", "remove", "bulb"]).status, 0);
     let again = server.run(&["credential", "remove", "bulb"]);
     assert_eq!(again.status, 1);
-    assert!(
-        again.err.contains("[credential_unknown]"),
-        "{}",
-        again.err
-    );
+    assert!(again.err.contains("[credential_unknown]"), "{}", again.err);
     let nothing = server.run(&["credential", "add", "lamp"]);
     assert!(
         nothing.status == 1 && nothing.err.contains("--generate"),
@@ -668,16 +664,8 @@ fn credentials_are_imported_whole() {
     );
     assert_eq!(bad.status, 1);
     let lines: Vec<&str> = bad.err.lines().collect();
-    assert!(
-        lines[0].starts_with("row 2, column for: "),
-        "{}",
-        bad.err
-    );
-    assert!(
-        lines[1].starts_with("row 3, column key: "),
-        "{}",
-        bad.err
-    );
+    assert!(lines[0].starts_with("row 2, column for: "), "{}", bad.err);
+    assert!(lines[1].starts_with("row 3, column key: "), "{}", bad.err);
     assert!(lines[2].ends_with("[import_invalid]"), "{}", bad.err);
 }
 
