@@ -5,6 +5,7 @@ import os
 import queue
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ LESHAN = {1: "1.5.0", 2: "2.0.0-M18"}
 CALIFORNIUM = "3.14.0"
 AIOCOAP = "0.4.17"
 
-# No process of a run outlives this, whatever happens to us.
+# No process of a trial outlives this, whatever happens to us.
 LIFE_S = 240
 
 
@@ -112,11 +113,11 @@ class Cases:
 class Process:
     """A program that is driven by lines."""
 
-    def __init__(self, command, **more):
+    def __init__(self, command, life=LIFE_S, **more):
         self.lines = []
         self.arrived = threading.Condition()
         self.process = subprocess.Popen(
-            ["timeout", "-k", "2", str(LIFE_S), *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            ["timeout", "-k", "2", str(life), *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, bufsize=1, **more)
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -152,6 +153,10 @@ class Process:
     def say(self, command):
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
+
+    def interrupt(self):
+        """As Ctrl-C does; `timeout` hands it on."""
+        self.process.send_signal(signal.SIGINT)
 
     def end(self, patience=5):
         try:

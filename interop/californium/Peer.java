@@ -1,7 +1,7 @@
 // A Client or a Server made of nothing but Californium, with no LwM2M below it, driven by lines: the Client
 // as interop/aiocoap/peer.py, the Server by the requests that it is told to send. See interop/cases/raw_*.py.
 //
-//   java Peer client PORT SERVER_URI | java Peer server PORT
+//   java Peer client PORT SERVER_URI | java Peer server PORT | java Peer bench PORT
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
@@ -10,7 +10,9 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.eclipse.californium.core.CoapClient;
 import org.eclipse.californium.core.CoapHandler;
 import org.eclipse.californium.core.CoapObserveRelation;
@@ -53,8 +55,10 @@ public class Peer {
         server.addEndpoint(endpoint);
         if (words[0].equals("client")) {
             client(server, endpoint, words[2]);
-        } else {
+        } else if (words[0].equals("server")) {
             server(server, endpoint);
+        } else {
+            bench(server);
         }
         server.destroy();
         System.exit(0);
@@ -327,6 +331,50 @@ public class Peer {
                 say("answer " + obey(endpoint, words));
             } catch (Exception fault) {
                 say("answer failed " + fault);
+            }
+        }
+    }
+
+    /** An /rd that keeps the name and the links, and does nothing else. `heap`, `count`. */
+    static void bench(CoapServer server) throws Exception {
+        Map<String, String> kept = new ConcurrentHashMap<>();
+        AtomicInteger number = new AtomicInteger();
+        server.add(new CoapResource("rd") {
+            @Override
+            public void handlePOST(CoapExchange exchange) {
+                String location = Integer.toString(number.incrementAndGet());
+                kept.put(location, exchange.getQueryParameter("ep") + exchange.getRequestText());
+                exchange.setLocationPath("rd/" + location);
+                exchange.respond(ResponseCode.CREATED);
+            }
+
+            @Override
+            public Resource getChild(String location) {
+                return kept.containsKey(location) ? answering : null;
+            }
+
+            final CoapResource answering = new CoapResource("") {
+                @Override
+                public void handlePOST(CoapExchange exchange) {
+                    exchange.respond(ResponseCode.CHANGED);
+                }
+
+                @Override
+                public void handleDELETE(CoapExchange exchange) {
+                    kept.remove(exchange.getRequestOptions().getUriPath().get(1));
+                    exchange.respond(ResponseCode.DELETED);
+                }
+            };
+        });
+        server.start();
+        say("event listening");
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            if (line.equals("heap")) {
+                System.gc();
+                say("answer " + (Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory()));
+            } else {
+                say("answer " + kept.size());
             }
         }
     }

@@ -1,6 +1,7 @@
 """Our Client against Leshan's Server."""
 
 import socket
+import tempfile
 import time
 
 from kit import DDF, LESHAN, Cases, free_port, want
@@ -15,6 +16,7 @@ def run(kit, table, line):
     plain(kit, cases, server, uri)
     sleeping(kit, cases, server, uri)
     version6(kit, cases, command)
+    program(kit, cases, server, uri)
 
 
 def start(kit, uri, endpoint, lifetime=60, binding="U"):
@@ -255,3 +257,62 @@ def version6(kit, cases, command):
 
     cases.case("IPv6: Register, Read, Observe, De-register", over)
     client.end()
+
+
+def program(kit, cases, server, uri):
+    """The product's own Client, `dunlin client`, as a person starts it."""
+    ep = "dunlin-program"
+    state = tempfile.mkdtemp(prefix="dunlin-interop-")
+    kit.folders.append(state)
+    command = [kit.dunlin, "client", "--server", uri, "--endpoint", ep, "--state", state]
+    client = kit.start(command)
+
+    def ask(good, *words):
+        said = server.ask(" ".join([words[0], ep, *words[1:]]))
+        want(said.startswith(good), f"{words}: {said}")
+        return said
+
+    def register():
+        said = server.wait(f"event registered {ep}")
+        want("lt=300" in said and "</3303/0>" in said, said)
+        client.wait("^registered with")
+        want("dunlin" in ask("2.05", "read", "/3/0", "TLV"), "not the manufacturer")
+        want("Cel" in ask("2.05", "read", "/3303/0", "JSON"), "no unit")
+        want("</3/0/4>" in ask("2.05", "discover", "/3"), "not discovered")
+
+    if not cases.case("dunlin client: Register, Read, Discover", register):
+        return
+
+    def observe():
+        since = server.mark()
+        ask("2.05", "observe", "/3303/0/5700", "-")
+        client.wait("^observed from now on: /3303/0/5700")
+        server.wait("event notified /3303/0/5700", since, 12)
+        ask("2.05", "cancel", "/3303/0/5700")
+        client.wait("^no longer observed: /3303/0/5700")
+
+    cases.case("dunlin client: Observe the thermometer, notifications, cancel", observe)
+
+    def reboot():
+        since, ours = server.mark(), client.mark()
+        ask("2.04", "write", "/1/0/1", "TEXT", "i:90")
+        server.wait(f"event updated {ep} lt=90", since)
+        ask("2.04", "execute", "/3/0/4")
+        client.wait("^reboots", ours)
+        client.wait("^registered with .* for 90 s", ours, 20)
+        server.wait(f"event registered {ep} lt=90", since, 20)
+
+    cases.case("dunlin client: Write the lifetime, reboot, it registers anew with it", reboot)
+
+    def leave():
+        since = server.mark()
+        client.interrupt()
+        server.wait(f"event deregistered {ep}", since)
+        again = kit.start(command)
+        said = server.wait(f"event registered {ep}", since)
+        want("lt=90" in said, f"the lifetime was not kept: {said}")
+        since = server.mark()
+        again.interrupt()
+        server.wait(f"event deregistered {ep}", since)
+
+    cases.case("dunlin client: De-register at its end; what was written is there when it comes again", leave)

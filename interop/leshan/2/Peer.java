@@ -16,6 +16,8 @@ import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.LeshanClientBuilder;
 import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
@@ -88,8 +90,12 @@ public class Peer {
         System.out.flush();
     }
 
-    /** Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… */
+    /** Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… | Peer bench URI */
     public static void main(String[] arguments) throws Exception {
+        if (arguments[0].equals("bench")) {
+            bench(arguments[1]);
+            System.exit(0);
+        }
         boolean server = arguments[0].equals("server");
         // The Client has the Objects that Leshan gives it, as it ships; the Server speaks of those of 1.0.
         List<ObjectModel> models = new ArrayList<>(
@@ -308,6 +314,49 @@ public class Peer {
             }
         }
         server.destroy();
+    }
+
+    /** Nothing but Leshan's own work: no listeners. `heap`, `count`, `observe PATH` (with every Client). */
+    static void bench(String uri) throws Exception {
+        LeshanServerBuilder builder = new LeshanServerBuilder();
+        builder.setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder(new CoapServerProtocolProvider())
+                .addEndpoint(uri).build());
+        LeshanServer server = builder.build();
+        server.start();
+        say("event listening");
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+            String[] words = line.split(" ");
+            if (words[0].equals("heap")) {
+                System.gc();
+                say("answer " + (Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory()));
+            } else if (words[0].equals("count")) {
+                int count = 0;
+                for (var all = server.getRegistrationService().getAllRegistrations(); all.hasNext(); all.next()) {
+                    count++;
+                }
+                say("answer " + count);
+            } else {
+                say("answer " + observeAll(server, words[1]));
+            }
+        }
+        server.destroy();
+    }
+
+    static int observeAll(LeshanServer server, String path) throws Exception {
+        Semaphore underWay = new Semaphore(64);
+        AtomicInteger good = new AtomicInteger();
+        for (var all = server.getRegistrationService().getAllRegistrations(); all.hasNext();) {
+            underWay.acquire();
+            server.send(all.next(), new ObserveRequest(path), 30_000, response -> {
+                if (response.isSuccess()) {
+                    good.incrementAndGet();
+                }
+                underWay.release();
+            }, error -> underWay.release());
+        }
+        underWay.acquire(64);
+        return good.get();
     }
 
     static String path(Observation observation) {
