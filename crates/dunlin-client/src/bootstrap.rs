@@ -31,6 +31,8 @@ pub(crate) enum Phase {
     Waiting { at: Instant },
     /// The Bootstrap-Server's name is being looked up, and given up at that time.
     Resolving { need: NeedId, until: Instant },
+    /// A session is being opened.
+    Connecting,
     /// The Bootstrap-Request is under way.
     Requesting { request: RequestId },
     /// The Bootstrap-Server writes; the run has failed if it says nothing until that time.
@@ -110,7 +112,7 @@ impl Bootstrap {
         let phase = match &self.phase {
             Phase::Waiting { at } => Some(*at),
             Phase::Resolving { until, .. } | Phase::Session { until, .. } => Some(*until),
-            Phase::Idle | Phase::Requesting { .. } => None,
+            Phase::Idle | Phase::Connecting | Phase::Requesting { .. } => None,
         };
         phase.into_iter().chain(self.account_ends).min()
     }

@@ -24,11 +24,12 @@ use rand_core::Rng;
 
 use crate::account::{
     BootstrapAccount, MODE_NOSEC, PUBLIC_KEY_OR_IDENTITY, SECRET_KEY, SECURITY_MODE,
-    SECURITY_SHORT_SERVER_ID, SERVER_PUBLIC_KEY, Scheme, URI, accounts, bootstrap_account,
-    is_bootstrap, short_server_id,
+    SECURITY_SHORT_SERVER_ID, SERVER_PUBLIC_KEY, URI, accounts, bootstrap_account, is_bootstrap,
+    short_server_id,
 };
 use crate::bootstrap::{Phase, SESSION_TIMEOUT, Step};
-use crate::client::{Asked, Client};
+use crate::client::{Client, Party};
+use crate::connecting::Reached;
 use crate::consistency;
 use crate::downlink::{check_format, is_harmless};
 use crate::draft::Draft;
@@ -96,8 +97,9 @@ impl Client {
 
     fn forget_bootstrap_server(&mut self) {
         if let Some(peer) = self.bootstrap.peer.take() {
-            self.transport.release(peer);
+            self.close(peer);
         }
+        self.resumable.remove(&Party::Bootstrap);
         self.bootstrap = crate::bootstrap::Bootstrap::default();
     }
 
@@ -119,17 +121,13 @@ impl Client {
     }
 
     fn find_bootstrap_server(&mut self, account: &BootstrapAccount) {
-        // Nothing that is to be secure goes out in the clear.
-        if account.mode != MODE_NOSEC || account.uri.scheme != Scheme::Coap {
-            return self.bootstrap_failed(Reason::SecurityMode(account.mode));
-        }
         let (host, port) = (account.uri.host.clone(), account.uri.port);
         if let Ok(ip) = host.parse::<IpAddr>() {
-            return self.ask_bootstrap_server(&Address::Udp((ip, port).into()));
+            return self.reach_bootstrap_server(&Address::Udp((ip, port).into()));
         }
         let need = NeedId(self.next_need);
         self.next_need += 1;
-        self.needs.insert(need, Asked::Bootstrap);
+        self.needs.insert(need, Party::Bootstrap);
         let until = self.now.instant + RESOLVE_TIMEOUT;
         self.bootstrap.phase = Phase::Resolving { need, until };
         self.outputs
@@ -143,7 +141,7 @@ impl Client {
             return;
         }
         match address {
-            Some(address) => self.ask_bootstrap_server(&address),
+            Some(address) => self.reach_bootstrap_server(&address),
             None => {
                 let account = bootstrap_account(&self.tree);
                 let host = account.map(|account| account.uri.host);
@@ -152,9 +150,36 @@ impl Client {
         }
     }
 
-    fn ask_bootstrap_server(&mut self, address: &Address) {
+    fn reach_bootstrap_server(&mut self, address: &Address) {
         self.bootstrap.address = Some(address.clone());
-        let peer = self.meet_bootstrap_server(address);
+        // Bootstrap information wants a new session (TS 1.0 §5.2.8).
+        self.doubt_session(self.bootstrap.peer);
+        let reached = match self.reach(Party::Bootstrap, address, None) {
+            Ok(reached) => reached,
+            Err(reason) => return self.bootstrap_failed(reason),
+        };
+        let (Reached::Peer(peer) | Reached::Connecting(peer)) = reached;
+        if let Some(old) = self.bootstrap.peer.replace(peer) {
+            self.close(old);
+        }
+        match reached {
+            Reached::Peer(peer) => self.ask_bootstrap_server(peer),
+            Reached::Connecting(_) => self.bootstrap.phase = Phase::Connecting,
+        }
+    }
+
+    /// The session with the Bootstrap-Server is over, or was never there.
+    pub(crate) fn bootstrap_disconnected(&mut self, reason: Reason) {
+        match self.bootstrap.phase {
+            Phase::Connecting | Phase::Requesting { .. } | Phase::Session { .. } => {
+                self.bootstrap_failed(reason);
+            }
+            Phase::Idle | Phase::Waiting { .. } | Phase::Resolving { .. } => {}
+        }
+    }
+
+    pub(crate) fn ask_bootstrap_server(&mut self, peer: PeerId) {
+        self.transport.use_interface(peer, Interface::Bootstrap);
         let asking = BootstrapRequest {
             endpoint: self.config.endpoint.clone(),
             parameters: Vec::new(),
@@ -173,18 +198,6 @@ impl Client {
         }
     }
 
-    fn meet_bootstrap_server(&mut self, address: &Address) -> PeerId {
-        let peer = self.transport.peer_at(self.now, Port::Coap, address, None);
-        if self.bootstrap.peer != Some(peer) {
-            self.transport.hold(peer);
-            if let Some(old) = self.bootstrap.peer.replace(peer) {
-                self.transport.release(old);
-            }
-        }
-        self.transport.use_interface(peer, Interface::Bootstrap);
-        peer
-    }
-
     /// Whether a datagram from there may be of the Bootstrap-Server, who may begin by itself as
     /// long as it has an account without security. Where a Server that knows us speaks from the
     /// same address, it is that Server.
@@ -197,7 +210,9 @@ impl Client {
         if !known && clear && self.config.server_initiated_bootstrap {
             let peer = self.transport.peer_at(self.now, Port::Coap, from, None);
             if self.server_at(peer).is_none() {
-                self.meet_bootstrap_server(from);
+                self.transport.hold(peer);
+                self.transport.use_interface(peer, Interface::Bootstrap);
+                self.bootstrap.peer = Some(peer);
             }
         }
         self.bootstrap.peer.is_some()
@@ -221,7 +236,9 @@ impl Client {
     pub(crate) fn bootstrap_unanswered(&mut self, asked: RequestId, failure: Failure) -> bool {
         match &mut self.bootstrap.phase {
             Phase::Requesting { request } if *request == asked => {
+                let peer = self.bootstrap.peer;
                 self.bootstrap_failed(Reason::NoAnswer(failure));
+                self.doubt_session(peer);
             }
             // It acts, so it has heard us.
             Phase::Session { request, .. } if *request == Some(asked) => *request = None,

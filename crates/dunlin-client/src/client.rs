@@ -12,9 +12,10 @@ use core::time::Duration;
 
 use dunlin_lwm2m::operation::SmsNumber;
 use dunlin_lwm2m::{EndpointName, Node, Path, ResourceValue, ShortServerId};
+use dunlin_transport::dtls::ResumptionState;
 use dunlin_transport::{
     Address, Config as TransportConfig, Event as Heard, Instant, Now, Output as TransportOutput,
-    Port, Side, Transport, is_request,
+    PeerId, Port, Side, Transport, is_request,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -51,8 +52,16 @@ pub struct Config {
     /// Whether Bootstrap-Discover is answered with the version as TS 1.0 prints it, without a
     /// target, which is no link format. Some Bootstrap-Servers want that, others refuse it.
     pub bare_version_in_discover: bool,
+    /// Authorities (certificates in DER) that may vouch for Servers beside the certificate in their
+    /// account. LwM2M 1.0 knows none: it is empty unless the device has a reason.
+    pub trust_anchors: Vec<Vec<u8>>,
+    /// Whether a Server's certificate has to be for the host in its URI (TS 1.0 §7.1.7.4); later
+    /// versions drop that where it is the very certificate of the account.
+    pub check_server_name: bool,
     /// Settings of CoAP.
     pub coap: dunlin_transport::coap::Config,
+    /// Settings of DTLS.
+    pub dtls: dunlin_transport::dtls::Settings,
 }
 
 impl Config {
@@ -68,14 +77,17 @@ impl Config {
             registration_attempts_max: 5,
             server_initiated_bootstrap: true,
             bare_version_in_discover: false,
+            trust_anchors: Vec::new(),
+            check_server_name: true,
             coap: dunlin_transport::coap::Config::default(),
+            dtls: dunlin_transport::dtls::Settings::default(),
         }
     }
 }
 
-/// For whom a name is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+/// With whom the Client speaks: for whom a name is looked up, a session is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Party {
     Server(ShortServerId),
     Bootstrap,
 }
@@ -92,11 +104,17 @@ pub struct Client {
     /// When the Bootstrap-Server Account ends, as it was kept; read at the start.
     account_ends_ms: Option<u64>,
     pub(crate) transport: Transport,
+    /// What earlier sessions are resumed with.
+    pub(crate) resumable: BTreeMap<Party, ResumptionState>,
+    /// Whose key or certificate was refused last, and why.
+    pub(crate) verdict: Option<(Party, &'static str)>,
+    /// Peers whose sessions end when everything has been said.
+    pub(crate) closing: Vec<PeerId>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) sleep: Sleep,
     pub(crate) firmware: Firmware,
     /// Names that are being looked up.
-    pub(crate) needs: BTreeMap<NeedId, Asked>,
+    pub(crate) needs: BTreeMap<NeedId, Party>,
     pub(crate) next_need: u64,
     next_commit: u64,
     started: bool,
@@ -120,7 +138,7 @@ impl Client {
         let transport = TransportConfig {
             side,
             coap: config.coap.clone(),
-            dtls: None,
+            dtls: Some(config.dtls.clone()),
         };
         Self {
             sleep: Sleep::new(config.awake_window),
@@ -133,6 +151,9 @@ impl Client {
             bootstrap: Bootstrap::default(),
             account_ends_ms: None,
             transport: Transport::new(transport, transport_seed),
+            resumable: BTreeMap::new(),
+            verdict: None,
+            closing: Vec::new(),
             outputs: VecDeque::new(),
             needs: BTreeMap::new(),
             next_need: 0,
@@ -220,7 +241,9 @@ impl Client {
         // A request of somebody who may not speak now is as good as lost: when it is repeated after
         // our Register was answered, it is new (TS 1.0 §5.3.1, §E.2).
         self.now = now;
-        if self.sleep.is_asleep() || (is_request(bytes) && !self.listens_to(from)) {
+        if self.sleep.is_asleep()
+            || (port == Port::Coap && is_request(bytes) && !self.listens_to(from))
+        {
             return;
         }
         self.transport.handle_receive(now, port, from, local, bytes);
@@ -248,8 +271,8 @@ impl Client {
             return;
         };
         match asked {
-            Asked::Server(server) => self.server_found(server, need, address),
-            Asked::Bootstrap => self.bootstrap_server_found(need, address),
+            Party::Server(server) => self.server_found(server, need, address),
+            Party::Bootstrap => self.bootstrap_server_found(need, address),
         }
         self.proceed(now);
     }
@@ -260,7 +283,7 @@ impl Client {
         );
         if waits {
             match address {
-                Some(address) => self.register(server, &address),
+                Some(address) => self.reach_server(server, &address),
                 None => {
                     let host = self.registrations[&server].account.uri.host.clone();
                     self.fail(server, Reason::Unresolved(host));
@@ -371,6 +394,9 @@ impl Client {
             self.reconcile();
             self.hear();
         }
+        if self.end_sessions() {
+            self.hear();
+        }
         if let Some(event) = self
             .sleep
             .settle(now.instant, self.is_queued(), self.is_busy())
@@ -430,8 +456,12 @@ impl Client {
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 TransportOutput::Event(event) => self.heard(event),
-                // Without settings of DTLS nothing asks and nothing is reserved.
-                TransportOutput::Need { .. } | TransportOutput::Reserve { .. } => {}
+                TransportOutput::Need { id, need } => {
+                    let answer = self.judge(&need);
+                    self.transport.handle_answer(self.now, id, answer);
+                }
+                // A Client exports no session: a new one costs a device little.
+                TransportOutput::Reserve { .. } => {}
                 TransportOutput::Timeout(timeout) => {
                     self.transport_timeout = timeout;
                     return;
@@ -468,6 +498,9 @@ impl Client {
             Heard::Failed {
                 request, failure, ..
             } => self.unanswered(request, failure),
+            Heard::Connected { peer, .. } => self.connected(peer),
+            Heard::Disconnected { peer, reason } => self.disconnected(peer, reason),
+            Heard::Resumable { peer, state } => self.resumable(peer, *state),
             Heard::NotificationDelivered {
                 notification,
                 observer,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use dunlin_lwm2m::operation::{Arguments, ResponseCode};
 use dunlin_lwm2m::{Path, ShortServerId};
-use dunlin_transport::{Address, Failure, Instant, Transmit};
+use dunlin_transport::{Address, Failure, Instant, Transmit, dtls};
 
 use crate::bootstrap::SESSION_TIMEOUT;
 use crate::firmware::{FirmwareState, PackageDone, PackageFault, PackageStep};
@@ -210,9 +210,21 @@ pub enum Reason {
     /// The Server's name has no address.
     #[error("the name {0} has no address")]
     Unresolved(String),
-    /// The account asks for security, and this Client has none.
-    #[error("the account wants security (mode {0}), and this client has none")]
-    SecurityMode(i64),
+    /// Mode and URI of the account do not go together, or the mode is not known here.
+    #[error("the account's security mode does not go with its URI, or is not known to this client")]
+    SecurityMode,
+    /// The account's own keys cannot be used.
+    #[error("{0}")]
+    Credentials(&'static str),
+    /// No session could be opened.
+    #[error("{}", handshake_words(*.0))]
+    Handshake(dtls::Failure),
+    /// The Server is not the one of the account.
+    #[error("this is not the server of the account: {0}")]
+    NotTheServer(&'static str),
+    /// The session has ended.
+    #[error("{}", close_words(*.0))]
+    SessionLost(dtls::CloseReason),
     /// No answer.
     #[error("no answer ({0:?})")]
     NoAnswer(Failure),
@@ -225,6 +237,58 @@ pub enum Reason {
     /// Nothing could be sent.
     #[error("too much is under way")]
     Busy,
+}
+
+/// What to look at when a board does not get through.
+fn handshake_words(failure: dtls::Failure) -> String {
+    use dtls::Failure;
+    let what = match failure {
+        Failure::Timeout => {
+            "no answer to the DTLS handshake: is there a coaps server at this address and port, and does UDP get through?"
+        }
+        Failure::Unconfirmed => {
+            "the server answers, but does not accept who we are: it does not know this identity, or has another key for it"
+        }
+        Failure::WrongKey => "the server has another key for this identity",
+        Failure::Alerted(alert) => return alert_words(alert),
+        Failure::NoCommonSuite => "the server has no cipher suite in common with us",
+        Failure::NoCommonCertificateType => {
+            "the server takes neither the kind of key nor the kind of certificate of this account"
+        }
+        other => return alloc::format!("the DTLS handshake failed: {other}"),
+    };
+    what.into()
+}
+
+/// Alerts by their number (RFC 5246 §7.2, RFC 4279 §2).
+fn alert_words(alert: dtls::AlertDescription) -> String {
+    let what = match alert.0 {
+        20 | 51 => "the server has another key for this identity",
+        40 => {
+            "the server has nothing in common with this account: another mode, cipher suite, or no such client"
+        }
+        42 | 43 | 46 | 48 => {
+            "the server refuses our certificate or key: it is not among those it knows"
+        }
+        44 => "the server has revoked our certificate",
+        45 => "the server finds our certificate out of date",
+        49 => "the server knows us and denies access",
+        115 => "the server does not know this identity",
+        _ => return alloc::format!("the server ended the handshake: {alert}"),
+    };
+    alloc::format!("{what} ({alert})")
+}
+
+fn close_words(reason: dtls::CloseReason) -> String {
+    use dtls::CloseReason;
+    match reason {
+        CloseReason::Peer => "the server has ended the session".into(),
+        CloseReason::Alert(alert) => {
+            alloc::format!("the server has broken off the session ({alert})")
+        }
+        CloseReason::Local => "we have ended the session".into(),
+        other => alloc::format!("the session is over ({other:?})"),
+    }
 }
 
 fn after_colon(text: &str) -> String {

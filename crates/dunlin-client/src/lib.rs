@@ -15,6 +15,7 @@ mod bootstrap;
 mod bootstrapping;
 mod change;
 mod client;
+mod connecting;
 mod consistency;
 mod credentials;
 mod downlink;

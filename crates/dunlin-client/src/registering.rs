@@ -9,13 +9,12 @@ use core::time::Duration;
 use dunlin_lwm2m::link::ObjectLinks;
 use dunlin_lwm2m::operation::{Register, ResponseCode, Update};
 use dunlin_lwm2m::{Deviations, LwM2mVersion, ObjectId, ObjectVersion, ShortServerId};
-use dunlin_transport::{
-    Address, Answer, Carriage, Failure, Instant, Interface, PeerId, Port, RequestId,
-};
+use dunlin_transport::{Address, Answer, Carriage, Failure, Instant, Interface, PeerId, RequestId};
 use rand_core::Rng;
 
-use crate::account::{Account, MODE_NOSEC, Scheme, accounts};
-use crate::client::{Asked, Client};
+use crate::account::{Account, accounts};
+use crate::client::{Client, Party};
+use crate::connecting::Reached;
 use crate::event::{Event, Need, NeedId, Output, Reason};
 use crate::registration::{ASKED_PAUSE_MAX, Phase, RESOLVE_TIMEOUT, Registration, Step, Told};
 
@@ -81,8 +80,9 @@ impl Client {
         if let Some(registration) = self.registrations.remove(&server)
             && let Some(peer) = registration.peer
         {
-            self.transport.release(peer);
+            self.close(peer);
         }
+        self.resumable.remove(&Party::Server(server));
     }
 
     /// What this Server should know of us.
@@ -121,18 +121,13 @@ impl Client {
     fn find(&mut self, server: ShortServerId) {
         self.end_observations(server);
         let account = &self.registrations[&server].account;
-        // Nothing that is to be secure goes out in the clear.
-        if account.mode != MODE_NOSEC || account.uri.scheme != Scheme::Coap {
-            let mode = account.mode;
-            return self.fail(server, Reason::SecurityMode(mode));
-        }
         let (host, port) = (account.uri.host.clone(), account.uri.port);
         if let Ok(ip) = host.parse::<IpAddr>() {
-            return self.register(server, &Address::Udp((ip, port).into()));
+            return self.reach_server(server, &Address::Udp((ip, port).into()));
         }
         let need = NeedId(self.next_need);
         self.next_need += 1;
-        self.needs.insert(need, Asked::Server(server));
+        self.needs.insert(need, Party::Server(server));
         let until = self.now.instant + RESOLVE_TIMEOUT;
         self.set_phase(server, Phase::Resolving { need, until });
         self.outputs
@@ -145,18 +140,28 @@ impl Client {
         }
     }
 
-    pub(crate) fn register(&mut self, server: ShortServerId, address: &Address) {
-        let peer = self.transport.peer_at(self.now, Port::Coap, address, None);
+    /// The Server is there: register, once there is a session if there has to be one.
+    pub(crate) fn reach_server(&mut self, server: ShortServerId, address: &Address) {
+        let known = self.registrations[&server].peer;
+        let reached = match self.reach(Party::Server(server), address, known) {
+            Ok(reached) => reached,
+            Err(reason) => return self.fail(server, reason),
+        };
+        let (Reached::Peer(peer) | Reached::Connecting(peer)) = reached;
         let registration = self
             .registrations
             .get_mut(&server)
             .expect("asked for by id");
-        if registration.peer != Some(peer) {
-            self.transport.hold(peer);
-            if let Some(old) = registration.peer.replace(peer) {
-                self.transport.release(old);
-            }
+        if let Some(old) = registration.peer.replace(peer) {
+            self.close(old);
         }
+        match reached {
+            Reached::Peer(peer) => self.register_with(server, peer),
+            Reached::Connecting(_) => self.set_phase(server, Phase::Connecting),
+        }
+    }
+
+    pub(crate) fn register_with(&mut self, server: ShortServerId, peer: PeerId) {
         self.transport.use_interface(peer, Interface::Management);
         let registration = self
             .registrations
@@ -278,6 +283,9 @@ impl Client {
             }
             Phase::Leaving { again, .. } => {
                 registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
+                let peer = registration.peer;
+                // "Drop the network connection to that Server" (TS 1.0 §E.2).
+                self.doubt_session(peer);
                 Event::Deregistered { server }
             }
             Phase::Updating { .. } => return self.update_refused(server, answer),
@@ -320,7 +328,29 @@ impl Client {
             Phase::Leaving { again, .. } => {
                 registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
             }
-            _ => self.fail(server, Reason::NoAnswer(failure)),
+            _ => {
+                let peer = registration.peer;
+                self.fail(server, Reason::NoAnswer(failure));
+                self.doubt_session(peer);
+            }
+        }
+    }
+
+    /// The session is over, or was never there. Whatever the Server knew of us, it hears it anew.
+    pub(crate) fn server_disconnected(&mut self, server: ShortServerId, reason: Reason) {
+        let Some(registration) = self.registrations.get_mut(&server) else {
+            return;
+        };
+        match registration.phase {
+            // Nothing was wanted of it.
+            Phase::Due { .. } | Phase::Resolving { .. } | Phase::Stopped => {}
+            Phase::Leaving { again, .. } => {
+                registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
+            }
+            Phase::Connecting
+            | Phase::Registering { .. }
+            | Phase::Registered
+            | Phase::Updating { .. } => self.fail(server, reason),
         }
     }
 

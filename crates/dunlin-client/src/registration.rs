@@ -6,6 +6,8 @@
 //!  └──── back-off ───────┴──────────────────────────┴── 4.04, no answer ─┘  └──> Leaving ──> Due
 //! ```
 //!
+//! With security, Connecting stands before Registering.
+//!
 //! Decisions are made here from the time and from what the Objects say now ([`Told`]); the machine
 //! carries them out and reports back.
 
@@ -69,6 +71,8 @@ pub(crate) enum Phase {
     Due { at: Instant },
     /// The Server's name is being looked up, and given up at that time.
     Resolving { need: NeedId, until: Instant },
+    /// A session is being opened.
+    Connecting,
     /// Register is under way.
     Registering { request: RequestId, telling: Told },
     /// The Server knows us.

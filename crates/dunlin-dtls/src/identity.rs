@@ -202,6 +202,26 @@ pub fn verify_chain(
         .map_err(|_| ChainRejected::Name)
 }
 
+/// Whether a certificate is issued for this DNS name or IP address, by its alternative names
+/// (RFC 6125). Nothing else of it is judged.
+#[cfg(feature = "certificates")]
+pub fn is_issued_for(certificate: &[u8], name: &str) -> bool {
+    use rustls_pki_types::{CertificateDer, ServerName};
+
+    let der = CertificateDer::from(certificate);
+    let Ok(certificate) = webpki::EndEntityCert::try_from(&der) else {
+        return false;
+    };
+    ServerName::try_from(name)
+        .is_ok_and(|name| certificate.verify_is_valid_for_subject_name(&name).is_ok())
+}
+
+/// Always false without the feature `certificates`.
+#[cfg(not(feature = "certificates"))]
+pub fn is_issued_for(_certificate: &[u8], _name: &str) -> bool {
+    false
+}
+
 /// Always [`ChainRejected::NotBuilt`] without the feature `certificates`.
 #[cfg(not(feature = "certificates"))]
 pub fn verify_chain(

@@ -121,7 +121,7 @@ fn a_wrong_key_and_an_unknown_identity_look_alike_and_never_connect() {
         world.run(SECOND * 90);
         assert!(world.client.connected().is_none() && world.server.connected().is_none());
         assert_eq!(world.server.failure(), Some(reason));
-        assert_eq!(world.client.failure(), Some(Failure::Timeout));
+        assert_eq!(world.client.failure(), Some(Failure::Unconfirmed));
         assert_eq!(world.server.dtls.handshake_count(), 0);
         let from_server = world
             .sent

@@ -86,7 +86,7 @@ fn connect(world: &mut World, asked: &ClientSettings, seed: u64) -> usize {
 
 fn may_fail(reason: Failure, weather: Weather) -> bool {
     match reason {
-        Failure::Timeout => true,
+        Failure::Timeout | Failure::Unconfirmed => true,
         // A turned bit in what nothing authenticates yet.
         Failure::Alerted(_)
         | Failure::WrongKey

@@ -368,7 +368,7 @@ fn an_unknown_identity_is_told_as_somebody_who_knocked() {
     assert!(pair.at_client.iter().any(|event| matches!(
         event,
         Event::Disconnected {
-            reason: DisconnectReason::Failed(DtlsFailure::Timeout),
+            reason: DisconnectReason::Failed(DtlsFailure::Unconfirmed),
             ..
         }
     )));

@@ -6,14 +6,16 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::{c_int, c_void};
 
-use dunlin_client::{Client, Config, Factory, Now, Output};
+use dunlin_client::{Client, Config, Credentials, Factory, Now, Output, Port};
+use dunlin_dtls::{ServerSettings, Settings};
 use dunlin_lwm2m::operation::{Binding, Uplink};
 use dunlin_lwm2m::{EndpointName, Registry};
 use dunlin_transport::{
-    Address, Config as TransportConfig, Event, Output as TransportOutput, Side, Transport,
+    Address, Config as TransportConfig, Event, Output as TransportOutput, SecurityAnswer, Side, Transport,
 };
 
 #[link(name = "c")]
@@ -60,40 +62,72 @@ extern "C" fn _Unwind_Resume() -> ! {
     unsafe { abort() }
 }
 
-/// 0 when a Server made of the same crates understands what the Client would send.
+/// 0 when a Server made of the same crates understands the Client, in the clear and over DTLS with
+/// a pre-shared key.
 #[unsafe(no_mangle)]
 extern "C" fn main(_: c_int, _: *const *const u8) -> c_int {
-    c_int::from(!registers())
+    let key = Credentials::Psk { identity: b"no-std".to_vec(), key: KEY.to_vec() };
+    let clear = registers("coap://127.0.0.1", &Credentials::NoSec, Port::Coap);
+    let secure = registers("coaps://127.0.0.1", &key, Port::Coaps);
+    c_int::from(!clear || !secure)
 }
 
-fn registers() -> bool {
+const KEY: &[u8] = b"0123456789abcdef";
+
+fn registers(uri: &str, credentials: &Credentials, port: Port) -> bool {
     let Ok(mut factory) = Factory::new(Registry::bundled()) else { return false };
-    if factory.add_server("coap://127.0.0.1", 300, Binding::U).is_err() {
+    if factory.add_secured_server(uri, credentials, 300, Binding::U).is_err() {
         return false;
     }
     let Ok(endpoint) = EndpointName::new("no-std") else { return false };
     let mut client = Box::new(Client::new(Config::new(endpoint), factory.build(), [1; 32]));
-    client.start(Now::default());
-    let sent = loop {
-        match client.poll_output() {
-            Output::Transmit(transmit) => break transmit,
-            Output::Timeout(_) => return false,
-            _ => {}
-        }
-    };
     let side = Side::Server { strictness: dunlin_lwm2m::operation::Strictness::Strict };
     let coap = dunlin_coap::Config::default();
-    let mut server = Transport::new(TransportConfig { side, coap }, [2; 32]);
-    let from = Address::Udp(([127, 0, 0, 1], 40_000).into());
-    server.handle_receive(Now::default(), &from, None, &sent.bytes);
+    let server = Some(ServerSettings::default());
+    let dtls = Some(Settings { server, ..Settings::default() });
+    let mut server = Box::new(Transport::new(TransportConfig { side, coap, dtls }, [2; 32]));
+    let (here, there) = (address(40_000), address(if port.is_secure() { 5684 } else { 5683 }));
+    client.start(Now::default());
     loop {
-        match server.poll_output() {
-            TransportOutput::Event(Event::Uplink { uplink, .. }) => {
-                return matches!(*uplink, Uplink::Register(register)
-                    if register.endpoint.as_str() == "no-std");
+        let mut still = true;
+        while let Some(bytes) = sent(&mut client) {
+            server.handle_receive(Now::default(), port, &here, None, &bytes);
+            still = false;
+        }
+        loop {
+            match server.poll_output() {
+                TransportOutput::Transmit(transmit) => {
+                    client.handle_receive(Now::default(), port, &there, None, &transmit.bytes);
+                    still = false;
+                }
+                TransportOutput::Need { id, .. } => {
+                    let key = SecurityAnswer::Psk(Some(KEY.into()));
+                    server.handle_answer(Now::default(), id, key);
+                }
+                TransportOutput::Event(Event::Uplink { uplink, .. }) => {
+                    return matches!(*uplink, Uplink::Register(register)
+                        if register.endpoint.as_str() == "no-std");
+                }
+                TransportOutput::Timeout(_) => break,
+                _ => {}
             }
-            TransportOutput::Timeout(_) => return false,
+        }
+        if still {
+            return false;
+        }
+    }
+}
+
+fn sent(client: &mut Client) -> Option<Vec<u8>> {
+    loop {
+        match client.poll_output() {
+            Output::Transmit(transmit) => return Some(transmit.bytes),
+            Output::Timeout(_) => return None,
             _ => {}
         }
     }
+}
+
+fn address(port: u16) -> Address {
+    Address::Udp(([127, 0, 0, 1], port).into())
 }

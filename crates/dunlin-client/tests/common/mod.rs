@@ -2,7 +2,7 @@
 //! that is turned by hand: what a conversation needs.
 #![allow(dead_code)] // Every conversation uses its own part of this.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,9 +21,13 @@ use dunlin_transport::coap::wire::datagram;
 use dunlin_transport::coap::{
     Code, Message, MessageId, MessageType, OptionList, OptionNumber, Token,
 };
+use dunlin_transport::dtls::{
+    AlertDescription, Credential, Question, ServerSettings, Shown, Verdict,
+};
 use dunlin_transport::{
-    Answer, Carriage, Config as TransportConfig, Event as Heard, ExchangeId, Output as WireOutput,
-    Port, Relation, RequestId, Side, Transport, UplinkAnswer,
+    Answer, Carriage, Config as TransportConfig, Event as Heard, ExchangeId, Identity,
+    Output as WireOutput, PeerId, Port, Relation, RequestId, SecurityAnswer, Side, Transport,
+    UplinkAnswer, dtls,
 };
 
 /// 2026-01-01: a date that is recognised in a failure.
@@ -139,13 +143,17 @@ impl World {
             }
             match self.servers.iter_mut().find(|one| one.address == to) {
                 Some(server) => {
+                    let port = server.port;
                     server
                         .transport
-                        .handle_receive(self.now, Port::Coap, &from, None, &bytes)
+                        .handle_receive(self.now, port, &from, None, &bytes);
                 }
-                None => self
-                    .client
-                    .handle_receive(self.now, Port::Coap, &from, None, &bytes),
+                None => {
+                    let sender = self.servers.iter().find(|one| one.address == from);
+                    let port = sender.map_or(Port::Coap, |sender| sender.port);
+                    self.client
+                        .handle_receive(self.now, port, &from, None, &bytes);
+                }
             }
         }
     }
@@ -247,9 +255,14 @@ impl World {
     pub(crate) fn try_ask(&mut self, server: usize, operation: &Operation) -> Option<Answer> {
         let root = self.servers[server].root.clone();
         let one = &mut self.servers[server];
-        let peer = one
-            .transport
-            .peer_at(self.now, Port::Coap, &client_address(), None);
+        let peer = match one.port {
+            Port::Coap => one
+                .transport
+                .peer_at(self.now, Port::Coap, &client_address(), None),
+            _ => one
+                .client
+                .expect("a session is spoken on that was spoken on"),
+        };
         let asked = one
             .transport
             .request(self.now, peer, &root, operation, Carriage::default())
@@ -373,6 +386,16 @@ pub(crate) fn path(text: &str) -> Path {
 pub(crate) struct Scripted {
     pub(crate) address: Address,
     pub(crate) transport: Transport,
+    /// Whether it speaks DTLS.
+    pub(crate) port: Port,
+    /// Who spoke last.
+    pub(crate) client: Option<PeerId>,
+    /// Pre-shared keys by identity.
+    pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What a Client may show.
+    pub(crate) trusted: Vec<Shown>,
+    /// Who spoke, one after the other, each time under what was proved.
+    pub(crate) sessions: Vec<Identity>,
     /// The alternate path of the Client.
     pub(crate) root: String,
     /// Everything that was heard and not looked at.
@@ -412,6 +435,11 @@ impl Scripted {
                 },
                 seed,
             ),
+            port: Port::Coap,
+            client: None,
+            keys: BTreeMap::new(),
+            trusted: Vec::new(),
+            sessions: Vec::new(),
             root: String::new(),
             heard: Vec::new(),
             uplinks: Vec::new(),
@@ -427,6 +455,42 @@ impl Scripted {
         }
     }
 
+    /// One that speaks DTLS, and shows this to who wants more than a pre-shared key.
+    pub(crate) fn secured(index: usize, credential: Option<Credential>) -> Self {
+        let mut this = Self::new(index);
+        let server = ServerSettings {
+            credential,
+            ..ServerSettings::default()
+        };
+        let dtls = dtls::Settings {
+            server: Some(server),
+            cid_prefix: vec![0, 1, 7],
+            ..dtls::Settings::default()
+        };
+        let side = Side::Server {
+            strictness: Strictness::Strict,
+        };
+        let coap = dunlin_transport::coap::Config::default();
+        let dtls = Some(dtls);
+        let seed = [u8::try_from(index).unwrap() + 200; 32];
+        this.transport = Transport::new(TransportConfig { side, coap, dtls }, seed);
+        this.port = Port::Coaps;
+        this
+    }
+
+    fn security_answer(&self, question: &Question) -> SecurityAnswer {
+        match question {
+            Question::PskFor { identity, .. } => {
+                let key = self.keys.get(identity);
+                SecurityAnswer::Psk(key.map(|key| key.as_slice().into()))
+            }
+            Question::VerdictOn { shown, .. } if !self.trusted.contains(shown) => {
+                SecurityAnswer::Verdict(Verdict::Refuse(AlertDescription::CERTIFICATE_UNKNOWN))
+            }
+            _ => SecurityAnswer::Verdict(Verdict::Accept),
+        }
+    }
+
     fn drain(&mut self, now: Now, wire: &mut VecDeque<(Address, Address, Vec<u8>)>) {
         loop {
             match self.transport.poll_output() {
@@ -434,9 +498,11 @@ impl Scripted {
                     wire.push_back((self.address.clone(), transmit.to, transmit.bytes));
                 }
                 WireOutput::Event(event) => self.hear(now, event),
-                WireOutput::Need { .. } | WireOutput::Reserve { .. } => {
-                    unreachable!("there is no DTLS here")
+                WireOutput::Need { id, need } => {
+                    let answer = self.security_answer(&need.question);
+                    self.transport.handle_answer(now, id, answer);
                 }
+                WireOutput::Reserve { .. } => unreachable!("nothing is exported here"),
                 WireOutput::Timeout(timeout) => {
                     self.wake_up = timeout;
                     return;
@@ -448,8 +514,15 @@ impl Scripted {
     fn hear(&mut self, now: Now, event: Heard) {
         match event {
             Heard::Uplink {
-                exchange, uplink, ..
+                peer,
+                exchange,
+                uplink,
             } => {
+                if self.client != Some(peer) {
+                    let identity = self.transport.peer(peer).expect("it speaks").identity;
+                    self.sessions.push(identity);
+                }
+                self.client = Some(peer);
                 let answer = self.answer_to(&uplink);
                 self.uplinks.push((now.instant, *uplink));
                 if self.silent {

@@ -162,6 +162,11 @@ impl Client12 {
         Some(ResumptionState::assemble(&kept, &self.new_session_id, &[]))
     }
 
+    /// Whether only the server's Finished is missing.
+    pub(super) fn has_said_all(&self) -> bool {
+        matches!(self.state, State::Ticket | State::Finished)
+    }
+
     /// Step 2.
     pub(super) fn handle_hello_verify(
         &mut self,

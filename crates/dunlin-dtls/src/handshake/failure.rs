@@ -10,6 +10,10 @@ pub enum Failure {
     /// The peer did not answer.
     #[error("the peer did not answer")]
     Timeout,
+    /// The server answered, and fell silent when it had our last words: most likely it does not
+    /// know our PSK identity, or has another key for it, and does not say so.
+    #[error("the server does not confirm our key or identity")]
+    Unconfirmed,
     /// Its Finished could not be decrypted: most likely another pre-shared key.
     #[error("the peer seems to have another key")]
     WrongKey,
@@ -72,6 +76,7 @@ impl Failure {
     pub(crate) fn alert(self) -> Option<AlertDescription> {
         Some(match self {
             Failure::Timeout
+            | Failure::Unconfirmed
             | Failure::WrongKey
             | Failure::UnknownIdentity
             | Failure::Alerted(_) => return None,

@@ -314,6 +314,7 @@ impl Handshake {
         match &self.side {
             Side::Server(server) if server.knows_no_key() => Failure::UnknownIdentity,
             _ if self.undecipherable > 0 => Failure::WrongKey,
+            Side::Client(client) if client.has_said_all() => Failure::Unconfirmed,
             _ => Failure::Timeout,
         }
     }
