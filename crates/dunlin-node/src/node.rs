@@ -12,13 +12,16 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dunlin_lwm2m::Registry;
 use dunlin_lwm2m::definition::parse_ddf;
 use dunlin_lwm2m::operation::Strictness;
+use dunlin_lwm2m::{EndpointName, Registry};
 use dunlin_net::bearer::udp::{IoPath, UdpBearer};
 use dunlin_net::socket::{Granted, SocketOptions};
 use dunlin_net::{clock, seed};
-use dunlin_server::{BootstrapConfig, Server, ServerConfig, Snapshot, VirtualShards};
+use dunlin_server::bootstrap::{BootstrapRun, Finding, Profile};
+use dunlin_server::{
+    BootstrapConfig, BootstrapRunId, Server, ServerConfig, Snapshot, VirtualShards,
+};
 use dunlin_store::{
     Committer, CommitterSettings, CommitterState, Durability, FjallStore, MemoryStore, Retention,
     Store, StoreError, StoreSettings, Table,
@@ -113,6 +116,7 @@ pub struct Node {
     teller_thread: Option<JoinHandle<()>>,
     committer: Arc<Committer>,
     store: Arc<dyn Store>,
+    backend: Arc<NodeBackend>,
     ready: Arc<AtomicBool>,
 }
 
@@ -201,7 +205,7 @@ impl Node {
             hosts: config.http.hosts.clone(),
             exposed: !http.ip().is_loopback(),
         };
-        let http_thread = serve_http(http_listener, backend, settings)?;
+        let http_thread = serve_http(http_listener, backend.clone(), settings)?;
         ready.store(true, Ordering::Release);
         Ok(Self {
             http,
@@ -214,6 +218,7 @@ impl Node {
             teller_thread: Some(teller_thread),
             committer,
             store,
+            backend,
             ready,
         })
     }
@@ -234,6 +239,41 @@ impl Node {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Adds a bootstrap profile, or puts it in the place of the one with its name. What is worth a
+    /// second look is returned.
+    ///
+    /// # Errors
+    /// What is wrong with it, or why it cannot be kept, as sentences.
+    pub async fn put_profile(&self, profile: Profile) -> Result<Vec<Finding>, Vec<String>> {
+        match self.backend.put_profile(profile, false).await {
+            Ok(Ok(put)) => Ok(put.advice),
+            Ok(Err(refused)) => Err(refused.sentences()),
+            Err(problem) => Err(vec![problem.detail]),
+        }
+    }
+
+    /// Bootstrap runs, the newest first: those of one Client, or the last of all.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn bootstrap_runs(
+        &self,
+        endpoint: Option<&EndpointName>,
+        limit: usize,
+    ) -> Result<Vec<BootstrapRun>, String> {
+        let runs = self.backend.bootstrap_runs(endpoint, limit).await;
+        runs.map_err(|problem| problem.detail)
+    }
+
+    /// Begins a bootstrap run with a Client that the Bootstrap-Server can reach.
+    ///
+    /// # Errors
+    /// Why it does not begin.
+    pub async fn bootstrap(&self, endpoint: &EndpointName) -> Result<BootstrapRunId, String> {
+        let begun = self.backend.begin_bootstrap(endpoint).await;
+        begun.map_err(|problem| problem.detail)
     }
 
     /// How many registrations were taken up from the store.

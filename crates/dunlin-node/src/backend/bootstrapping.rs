@@ -40,6 +40,17 @@ pub(crate) enum ProfileRefused {
     },
 }
 
+impl ProfileRefused {
+    /// What is wrong, for people.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        match self {
+            Self::Faults(faults) => faults.iter().map(Finding::to_string).collect(),
+            Self::Taken { by } => vec![format!("profile \"{by}\" is for the same Clients")],
+            Self::TooMany { max } => vec![format!("there are {max} profiles already")],
+        }
+    }
+}
+
 impl From<Refused> for ProfileRefused {
     fn from(refused: Refused) -> Self {
         match refused {
