@@ -132,7 +132,13 @@ pub enum Action {
 /// The behaviour that belongs to an Object.
 #[must_use]
 pub fn behaviour_of(object: ObjectId) -> Box<dyn Behaviour> {
-    match object {
+    special_behaviour_of(object).unwrap_or_else(|| Box::new(Plain))
+}
+
+/// The behaviour that belongs to an Object that is more than data here; `None` for all others.
+#[must_use]
+pub fn special_behaviour_of(object: ObjectId) -> Option<Box<dyn Behaviour>> {
+    Some(match object {
         ObjectId::SECURITY => Box::new(Security),
         ObjectId::SERVER => Box::new(Server),
         ObjectId::DEVICE => Box::new(Device::default()),
@@ -140,6 +146,6 @@ pub fn behaviour_of(object: ObjectId) -> Box<dyn Behaviour> {
         ObjectId::CONNECTIVITY_STATISTICS => Box::new(ConnectivityStatistics::default()),
         ObjectId::FIRMWARE_UPDATE => Box::new(FirmwareUpdate),
         ObjectId(3300..=3304 | 3315..=3325) => Box::new(Sensor),
-        _ => Box::new(Plain),
-    }
+        _ => return None,
+    })
 }

@@ -1,12 +1,16 @@
 //! `dunlin client`: this machine as an LwM2M Client, against any Server.
 //!
-//! The machine of `dunlin-client` in the loop of `dunlin-net`; what is added here is a Device Object
-//! with what Linux knows of itself, a thermometer, a folder that keeps what Servers have written, and
-//! one line on standard output for everything that happens. A reboot that a Server orders is the
+//! The machine of `dunlin-client` in the loop of `dunlin-net`; what is added here are the Objects of this
+//! machine and of files (`equipment`), a folder that keeps what Servers have written, and one line on
+//! standard output for everything that happens. A reboot that a Server orders is the
 //! machine begun anew, with what was kept.
 
+mod equipment;
 mod news;
-mod sample;
+mod objects;
+mod package;
+mod program;
+mod source;
 mod state;
 
 use std::io;
@@ -15,15 +19,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
-use dunlin_client::{Client, Config, Event, Factory, Now, Scheme, ServerUri};
+use dunlin_client::{
+    Client, Config, Event, Factory, NeedId, Now, PackageDone, PackageFault, PackageStep, Scheme,
+    ServerUri,
+};
 use dunlin_lwm2m::operation::Binding;
-use dunlin_lwm2m::{EndpointName, ObjectId, Registry, Value};
+use dunlin_lwm2m::{EndpointName, Value};
 use dunlin_net::client::{ClientLoop, Host, now};
 use dunlin_net::seed;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
-use self::sample::Sampler;
+use self::equipment::{Equipment, Options, Outfit};
+use self::objects::Hooks;
+use self::package::Packages;
 use self::state::State;
 
 /// Seconds a registration lives unless told otherwise: short enough to see a Client go.
@@ -31,9 +40,6 @@ const LIFETIME_S_DEFAULT: u32 = 300;
 
 /// How long the Server may take to answer the De-register when the program ends.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// The thermometer.
-const TEMPERATURE: ObjectId = ObjectId(3303);
 
 /// How often values are measured.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -46,7 +52,9 @@ const REBOOT_DELAY: Duration = Duration::from_secs(1);
 #[command(after_help = "Example:
   dunlin client --server coap://127.0.0.1:5683
   dunlin client --server coap://lwm2m.example --endpoint urn:dev:os:32473-123456 --state /var/lib/dunlin-client
-  dunlin client --server coap://127.0.0.1:5683 --queue --lifetime 600")]
+  dunlin client --server coap://127.0.0.1:5683 --queue --lifetime 600
+  dunlin client --server coap://127.0.0.1:5683 --objects objects.toml --location 52.52,13.40
+  dunlin client --server coap://127.0.0.1:5683 --state state --firmware-hook ./install-firmware")]
 pub(crate) struct Args {
     /// The server: coap://host or coap://host:port
     #[arg(long, value_name = "URI")]
@@ -63,6 +71,8 @@ pub(crate) struct Args {
     /// Keep what servers have written in this folder, over restarts
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// Why a life of the Client ends.
@@ -92,49 +102,64 @@ impl Args {
             Some(folder) => State::open(folder)?,
             None => State::in_memory(),
         };
+        let equipment = Equipment::new(&self.options, self.state.as_ref())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(self.live(&endpoint, state))
+        runtime.block_on(self.live(&endpoint, state, &equipment))
     }
 
     fn endpoint_name(&self) -> anyhow::Result<EndpointName> {
         let name = match &self.endpoint {
             Some(name) => name.clone(),
-            None => format!("dunlin-{}", sample::host_name()),
+            None => format!("dunlin-{}", source::host_name()),
         };
         EndpointName::new(&name).with_context(|| format!("--endpoint {name}"))
     }
 
     /// Life after life, until somebody ends the program.
-    async fn live(&self, endpoint: &EndpointName, mut state: State) -> anyhow::Result<()> {
+    async fn live(
+        &self,
+        endpoint: &EndpointName,
+        mut state: State,
+        equipment: &Equipment,
+    ) -> anyhow::Result<()> {
         news::say(format_args!(
             "{endpoint} registers with {} (end with Ctrl-C)",
             self.server
         ));
         loop {
-            match self.one_life(endpoint, &state).await? {
+            match self.one_life(endpoint, &state, equipment).await? {
                 End::Interrupted => return Ok(()),
                 End::Reboot => news::say(format_args!("reboots, as the server wants")),
                 End::FactoryReset => {
                     state.clear()?;
+                    equipment.clear();
                     news::say(format_args!("is as new, as the server wants"));
                 }
             }
         }
     }
 
-    async fn one_life(&self, endpoint: &EndpointName, state: &State) -> anyhow::Result<End> {
-        let mut sampler = Sampler::new();
-        let client = self.client(endpoint, state, &mut sampler)?;
+    async fn one_life(
+        &self,
+        endpoint: &EndpointName,
+        state: &State,
+        equipment: &Equipment,
+    ) -> anyhow::Result<End> {
+        let (client, mut outfit) = self.client(endpoint, state, equipment)?;
         let (orders, mut ordered) = mpsc::unbounded_channel();
+        let (answers, mut answered) = mpsc::unbounded_channel();
         let host = LinuxHost {
             state: state.clone(),
             server: self.server.clone(),
             orders,
+            hooks: equipment.hooks(),
+            packages: equipment.packages(answers)?,
         };
         let (looped, handle) = ClientLoop::new(client, host);
         let mut running = tokio::spawn(looped.run(GRACE));
+        equipment.feed(&mut outfit, &handle);
         let mut period = tokio::time::interval(PERIOD);
         let interrupted = interrupted();
         tokio::pin!(interrupted);
@@ -149,12 +174,13 @@ impl Args {
                     break End::Interrupted;
                 }
                 Some(order) = ordered.recv() => break order,
-                _ = period.tick() => {
-                    let samples = sampler.measure();
-                    handle.run(move |client, now| sample::set(client, now, samples)).await;
+                Some((need, answer)) = answered.recv() => {
+                    handle.answer_package(need, answer).await;
                 }
+                _ = period.tick() => equipment.tick(&mut outfit, &handle, now()).await,
             }
         };
+        outfit.end().await;
         match end {
             // A device that reboots says goodbye to nobody.
             End::Reboot => {
@@ -178,13 +204,13 @@ impl Args {
         &self,
         endpoint: &EndpointName,
         state: &State,
-        sampler: &mut Sampler,
-    ) -> anyhow::Result<Client> {
+        equipment: &Equipment,
+    ) -> anyhow::Result<(Client, Outfit)> {
         let binding = if self.queue { Binding::UQ } else { Binding::U };
         let lifetime_s = self.lifetime.unwrap_or(LIFETIME_S_DEFAULT);
-        let mut factory = Factory::new(Registry::bundled())?;
+        let mut factory = Factory::new(equipment.registry())?;
         factory.add_server(&self.server, lifetime_s, binding)?;
-        factory.add_object(TEMPERATURE)?;
+        equipment.add_to(&mut factory)?;
         let mut client = Client::new(
             Config::new(endpoint.clone()),
             factory.build(),
@@ -204,11 +230,12 @@ impl Args {
             said.push(("/1/0/7", Value::String(binding.as_str().into())));
         }
         for (path, value) in said {
-            sample::set_one(&mut client, now, path, value);
+            let path = path.parse().expect("paths in this program are paths");
+            let set = client.set(now, path, value);
+            set.map_err(|refusal| anyhow::anyhow!("{path}: {}", refusal.what))?;
         }
-        sample::set(&mut client, now, sampler.introduce());
-        sample::set(&mut client, now, sampler.measure());
-        Ok(client)
+        let outfit = equipment.dress(&mut client, now);
+        Ok((client, outfit))
     }
 }
 
@@ -227,6 +254,8 @@ struct LinuxHost {
     state: State,
     server: String,
     orders: mpsc::UnboundedSender<End>,
+    hooks: Hooks,
+    packages: Option<Packages>,
 }
 
 impl Host for LinuxHost {
@@ -238,6 +267,7 @@ impl Host for LinuxHost {
         if let Some(line) = news::line(client, &self.server, &event) {
             news::say(format_args!("{line}"));
         }
+        self.hooks.event(client, &event);
         let order = match event {
             Event::Reboot => End::Reboot,
             Event::FactoryReset => End::FactoryReset,
@@ -245,5 +275,16 @@ impl Host for LinuxHost {
         };
         // Nobody to hear it means that the program ends already.
         let _ = self.orders.send(order);
+    }
+
+    fn package(
+        &mut self,
+        need: NeedId,
+        step: PackageStep,
+    ) -> Option<Result<PackageDone, PackageFault>> {
+        match &mut self.packages {
+            Some(packages) => packages.take(need, step),
+            None => Some(Err(PackageFault::NoRoom)),
+        }
     }
 }

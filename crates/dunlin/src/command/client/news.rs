@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 
 use dunlin_client::lwm2m::{Node, Path};
-use dunlin_client::{Client, Event};
+use dunlin_client::{Client, Event, FirmwareState};
 
 use crate::table::plain;
 
@@ -53,6 +53,15 @@ pub(super) fn line(client: &Client, server: &str, event: &Event) -> Option<Strin
         Event::Refused {
             path, code, what, ..
         } => format!("refused to the server: {path}, {code}, {what}"),
+        Event::Firmware { state, result } => {
+            let state = match state {
+                FirmwareState::Idle => "no package",
+                FirmwareState::Downloading => "a package comes",
+                FirmwareState::Downloaded => "a package is there, whole and good",
+                FirmwareState::Updating => "the package is being installed",
+            };
+            format!("firmware: {state} (update result {result})")
+        }
         Event::Asleep => "sleeps".into(),
         Event::Awake => "wakes".into(),
         _ => return None,

@@ -1,0 +1,125 @@
+//! `dunlin serve` and the programs beside it as processes, for tests that look at `dunlin client`.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing here takes longer, unless it is broken.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) fn dunlin(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn failure(arguments: &[&str]) -> String {
+    let output = dunlin(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Ends with the test, whatever happens.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    /// The next line that contains this.
+    pub(crate) fn line(&mut self, part: &str) -> String {
+        let begin = Instant::now();
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            let length = self.out.read_line(&mut line).unwrap();
+            assert!(
+                length > 0 && begin.elapsed() < DEADLINE,
+                "no {part:?} in {seen}"
+            );
+            if line.contains(part) {
+                return line;
+            }
+            seen.push_str(&line);
+        }
+    }
+
+    pub(crate) fn interrupt(mut self) -> String {
+        let id = self.child.id().to_string();
+        let kill = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        assert!(kill.success());
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{rest}");
+        rest
+    }
+}
+
+impl Running {
+    /// Ends without a word, as a power cut does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) struct Desk {
+    _server: Running,
+    pub(crate) coap: String,
+    pub(crate) api: String,
+}
+
+impl Desk {
+    pub(crate) fn open(folder: &Path) -> Self {
+        let coap = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr();
+        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let (coap, http) = (coap.unwrap().to_string(), http.unwrap().to_string());
+        let data = folder.join("data");
+        let mut command = dunlin(&["serve", "--coap", &coap, "--http", &http]);
+        let server = Running::start(command.arg("--data").arg(data));
+        let desk = Self {
+            _server: server,
+            coap: format!("coap://{coap}"),
+            api: format!("http://{http}"),
+        };
+        let begin = Instant::now();
+        while !desk.run(&["list"]).status.success() {
+            assert!(begin.elapsed() < DEADLINE, "the server does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        desk
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = dunlin(arguments);
+        command.env("DUNLIN_API", &self.api).output().unwrap()
+    }
+
+    pub(crate) fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
