@@ -9,9 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use dunlin_api::credential::{Change, Credential, Doors, Key, NewCredential, Proof, fingerprint};
 use dunlin_api::time::Timestamp;
 use dunlin_lwm2m::EndpointName;
@@ -22,6 +20,9 @@ use dunlin_server::bootstrap::{
 };
 use dunlin_store::Store;
 use dunlin_transport::Identity;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
+};
 use zeroize::Zeroizing;
 
 use crate::bootstraps;
@@ -32,6 +33,9 @@ use crate::teller::Known;
 /// Made credentials of runs that may have arrived that are kept besides the last that surely did:
 /// more failures than this in a row, and the first of them will not be what the Client has.
 const UNCONFIRMED_KEPT: usize = 3;
+
+/// The longest common name; RFC 5280 §A.1 (ub-common-name).
+const COMMON_NAME_BYTES_MAX: usize = 64;
 
 /// Decides what Clients are given. Clones share it.
 #[derive(Clone)]
@@ -243,6 +247,21 @@ fn base64(bytes: &[u8]) -> String {
     data_encoding::BASE64.encode(bytes)
 }
 
+/// A certificate signed by its own key: the Server knows it by its fingerprint, so nobody has to
+/// vouch for it. The name in it is for people; Clients without a clock need no dates in it, and it
+/// has those that are always right.
+fn certificate_of(pair: &rcgen::KeyPair, endpoint: &EndpointName) -> Result<Vec<u8>, rcgen::Error> {
+    let name = endpoint.as_str();
+    let end = (0..=COMMON_NAME_BYTES_MAX.min(name.len()))
+        .rev()
+        .find(|at| name.is_char_boundary(*at));
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, &name[..end.unwrap_or(0)]);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = subject;
+    Ok(params.self_signed(pair)?.der().to_vec())
+}
+
 /// Keys from the system's randomness.
 struct Source<'a>(&'a ServerPublic);
 
@@ -251,18 +270,14 @@ impl KeySource for Source<'_> {
         rand::fill(bytes).expect("the operating system gives random bytes");
     }
 
-    fn key_pair(&mut self, kind: PairKind, _: &EndpointName) -> Option<KeyPair> {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).ok()?;
-        let private = pair.to_pkcs8v1().ok()?;
-        let public = pair.public_key().as_der().ok()?;
-        match kind {
-            PairKind::RawPublicKey => Some(KeyPair {
-                public: public.as_ref().to_vec(),
-                private: Secret::new(private.as_ref()),
-            }),
-            // An authority issues certificates; there is none here.
-            PairKind::Certificate => None,
-        }
+    fn key_pair(&mut self, kind: PairKind, endpoint: &EndpointName) -> Option<KeyPair> {
+        let pair = rcgen::KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).ok()?;
+        let private = Secret::new(Zeroizing::new(pair.serialize_der()).as_slice());
+        let public = match kind {
+            PairKind::RawPublicKey => pair.subject_public_key_info(),
+            PairKind::Certificate => certificate_of(&pair, endpoint).ok()?,
+        };
+        Some(KeyPair { public, private })
     }
 
     fn server_public(&self, kind: PairKind) -> Option<Vec<u8>> {
@@ -270,5 +285,200 @@ impl KeySource for Source<'_> {
             PairKind::RawPublicKey => self.0.public_key.clone(),
             PairKind::Certificate => self.0.certificate.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bootstraps::tests::run;
+    use crate::vault::Vault;
+    use dunlin_lwm2m::ShortServerId;
+    use dunlin_server::bootstrap::{Keys, ProfileName, RunFailure, Selector, ServerAccount};
+    use dunlin_store::{Batch, Journal as _, MemoryStore, Retention};
+
+    struct Fixture {
+        store: Arc<MemoryStore>,
+        provisioning: Provisioning,
+        clock_ms: u64,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let store = Arc::new(MemoryStore::new(Retention::default()));
+            let vault = Arc::new(Vault::ephemeral());
+            let known = Arc::new(Known::default());
+            known.set_registry(dunlin_lwm2m::Registry::bundled());
+            let provisioning = Provisioning::new(Parts {
+                profiles: Profiles::load(&*store, vault.clone()).unwrap(),
+                credentials: Credentials::load(&*store, vault).unwrap(),
+                known,
+                store: store.clone(),
+                server: ServerPublic {
+                    public_key: Some(vec![0x30, 1, 0]),
+                    certificate: Some(vec![0x30, 1, 0]),
+                },
+                runs: Mutex::default(),
+            });
+            Self {
+                store,
+                provisioning,
+                clock_ms: 1_000,
+            }
+        }
+
+        fn apply(&self, mut prepared: Prepared) {
+            let mut batch = Batch::default();
+            batch.facts.append(&mut prepared.facts);
+            self.store.commit_many(&[batch]).unwrap();
+            self.provisioning.credentials().apply(prepared);
+        }
+
+        /// A run of this Client from its begin to its end; what it made.
+        fn run(&mut self, keys: Keys, state: RunState) -> Vec<MadeCredential> {
+            self.clock_ms += 1;
+            let (at, name) = (Timestamp(self.clock_ms), EndpointName::new("lamp").unwrap());
+            let id = ShortServerId::new(1).unwrap();
+            let mut profile = Profile::new(ProfileName::new("p").unwrap(), Selector::Default);
+            profile
+                .servers
+                .push(ServerAccount::new(id, "coaps://a", keys));
+            let provision = self.provisioning.provision_by(&profile, &name).unwrap();
+            let made = provision.made;
+            let prepared = self.provisioning.prepare_begin(at, &name, &made).unwrap();
+            self.apply(prepared);
+            let mut ended = run("lamp", self.clock_ms.into(), self.clock_ms);
+            ended.state = state;
+            ended.made = made.iter().map(|one| one.proof.clone()).collect();
+            let mut batch = Batch::default();
+            bootstraps::end(&ended, &*self.store, &mut batch);
+            self.store.commit_many(&[batch]).unwrap();
+            if ended.state == RunState::Succeeded
+                && let Some(prepared) = self.provisioning.prepare_success(at, &ended)
+            {
+                self.apply(prepared);
+            }
+            made
+        }
+
+        fn opens(&self, made: &MadeCredential) -> bool {
+            let credentials = self.provisioning.credentials();
+            match &made.proof {
+                MadeProof::PreSharedKey(identity) => {
+                    let key = credentials.psk(Door::Server, identity.as_bytes());
+                    key.is_some_and(|key| key.expose() == made.key.as_ref().unwrap().as_bytes())
+                }
+                MadeProof::RawPublicKey(key) => credentials.rpk(Door::Server, &fingerprint(key)),
+                MadeProof::Certificate(one) => {
+                    credentials.certificate(Door::Server, &fingerprint(one))
+                }
+            }
+        }
+    }
+
+    fn psk() -> Keys {
+        Keys::PreSharedKey {
+            identity: None,
+            key: None,
+        }
+    }
+
+    #[test]
+    fn keys_that_were_made_open_at_once_and_old_ones_no_longer_than_needed() {
+        let mut fixture = Fixture::new();
+        let failed = || RunState::Failed(RunFailure::Inconsistent);
+        let first = fixture.run(psk(), RunState::Succeeded);
+        let second = fixture.run(psk(), failed());
+        assert!(fixture.opens(&first[0]), "the Client may have it still");
+        assert!(fixture.opens(&second[0]), "or this one already");
+        let third = fixture.run(psk(), RunState::Succeeded);
+        assert!(fixture.opens(&third[0]));
+        assert!(!fixture.opens(&first[0]) && !fixture.opens(&second[0]));
+        let name = EndpointName::new("lamp").unwrap();
+        assert_eq!(fixture.provisioning.credentials().of(&name).len(), 1);
+        // Any number of failures fills nothing.
+        let failures: Vec<_> = (0..30).map(|_| fixture.run(psk(), failed())).collect();
+        assert!(fixture.opens(&failures[29][0]) && fixture.opens(&failures[27][0]));
+        assert!(!fixture.opens(&failures[0][0]));
+        let left = fixture.provisioning.credentials().of(&name).len();
+        assert!(left <= 2 + UNCONFIRMED_KEPT, "{left}");
+    }
+
+    #[test]
+    fn key_pairs_and_certificates_are_made_and_known() {
+        let mut fixture = Fixture::new();
+        let rpk = Keys::RawPublicKey {
+            client: None,
+            server: None,
+        };
+        let made = fixture.run(rpk, RunState::Succeeded);
+        assert!(fixture.opens(&made[0]));
+        let x509 = Keys::Certificate {
+            client: None,
+            server: None,
+        };
+        let certificate = fixture.run(x509, RunState::Succeeded);
+        assert!(fixture.opens(&certificate[0]) && !fixture.opens(&made[0]));
+        let name = EndpointName::new("lamp").unwrap();
+        let known = fixture.provisioning.credentials().of(&name);
+        assert!(matches!(
+            &known[0].proof,
+            Proof::Certificate { subject: Some(subject), .. } if subject == "lamp"
+        ));
+        let long = EndpointName::new(&"ü".repeat(100)).unwrap();
+        let source = ServerPublic::default();
+        assert!(
+            Source(&source)
+                .key_pair(PairKind::Certificate, &long)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn credentials_of_the_operator_stay() {
+        let mut fixture = Fixture::new();
+        let name = EndpointName::new("lamp").unwrap();
+        let key = Key::new(Zeroizing::new(vec![7; 16])).unwrap();
+        let own = NewCredential::psk(b"lamp", key, Doors::Server).unwrap();
+        let change = [(name.clone(), Change::Add(vec![own]))];
+        let prepared = fixture
+            .provisioning
+            .credentials()
+            .prepare(Timestamp(1), &change)
+            .unwrap();
+        fixture.apply(prepared);
+        for _ in 0..3 {
+            fixture.run(psk(), RunState::Succeeded);
+        }
+        assert_eq!(fixture.provisioning.credentials().of(&name).len(), 2);
+        assert!(
+            fixture
+                .provisioning
+                .credentials()
+                .psk(Door::Server, b"lamp")
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn who_may_not_bootstrap_is_told_what_differs() {
+        let fixture = Fixture::new();
+        let name = EndpointName::new("lamp").unwrap();
+        let decide = |identity: &Identity| fixture.provisioning.decide(&name, identity);
+        assert_eq!(decide(&Identity::None), Err(NoProfile::Unknown));
+        let stranger = Identity::PreSharedKey((*b"other").into());
+        assert!(matches!(decide(&stranger), Err(NoProfile::Mismatch { .. })));
+        let key = Key::new(Zeroizing::new(vec![7; 16])).unwrap();
+        let own = NewCredential::psk(b"lamp", key, Doors::Bootstrap).unwrap();
+        let change = [(name.clone(), Change::Add(vec![own]))];
+        let credentials = fixture.provisioning.credentials();
+        let prepared = credentials.prepare(Timestamp(1), &change).unwrap();
+        fixture.apply(prepared);
+        assert!(matches!(
+            decide(&Identity::None),
+            Err(NoProfile::Forbidden { .. })
+        ));
+        let own = Identity::PreSharedKey((*b"lamp").into());
+        assert_eq!(decide(&own), Err(NoProfile::Unknown));
     }
 }
