@@ -8,22 +8,29 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use dunlin_lwm2m::{EndpointName, Path};
 use dunlin_server::change::{
-    Change, Departed, NotificationKey, Observation, Registration, Request, Snapshot,
+    Change, Departed, NotificationKey, Observation, Registration, Request, Session, Snapshot,
 };
 use dunlin_server::{Commit, RequestId};
 use dunlin_store::{Batch, Fact, Store, StoreError, Table};
+use dunlin_transport::dtls::Secret;
 use dunlin_transport::{Address, WallTime};
 
 use crate::bootstraps;
-use crate::record::{RecordError, decode, encode, structure};
+use crate::record::{Bytes, RecordError, decode, encode, structure};
+use crate::vault::Vault;
 
 /// A registration.
 const REGISTRATION: u8 = b'r';
 /// A registration that lives longer than its own row says.
 const RENEWAL: u8 = b'e';
+/// A session of DTLS, sealed.
+const SESSION: u8 = b's';
+/// Numbers of a session that may be in use beyond what its own row says.
+const RESERVATION: u8 = b'q';
 /// A registration that is reached elsewhere than its own row says.
 const MOVE: u8 = b'm';
 /// A registration that has ended.
@@ -82,6 +89,12 @@ structure!(Renewal {
     interval_s
 });
 
+struct SealedSession {
+    exported: Bytes,
+    reserved: u64,
+}
+structure!(SealedSession { exported, reserved });
+
 struct Moved {
     address: Address,
     local: Option<IpAddr>,
@@ -92,6 +105,8 @@ stamped!(
     Registration,
     Renewal,
     Moved,
+    SealedSession,
+    u64,
     Departed,
     Observation,
     NotificationKey
@@ -101,12 +116,16 @@ stamped!(
 #[derive(Debug)]
 pub(crate) struct Recorder {
     stamp: u64,
+    vault: Arc<Vault>,
 }
 
 impl Recorder {
     /// A recorder whose stamps come after every stamp that was ever written.
-    pub(crate) fn new(last_stamp: u64) -> Self {
-        Self { stamp: last_stamp }
+    pub(crate) fn new(last_stamp: u64, vault: Arc<Vault>) -> Self {
+        Self {
+            stamp: last_stamp,
+            vault,
+        }
     }
 
     /// Adds a commit to the batch of this turn.
@@ -161,7 +180,25 @@ impl Recorder {
                 let endpoint = &departed.endpoint;
                 let row = encode(&self.stamped(departed.clone()));
                 batch.put(registrations, client_key(DEPARTED, endpoint), row);
-                for kind in [REGISTRATION, RENEWAL, MOVE] {
+                for kind in [REGISTRATION, RENEWAL, MOVE, SESSION, RESERVATION] {
+                    batch.delete(registrations, client_key(kind, endpoint));
+                }
+            }
+            Change::Session(session) => {
+                let key = client_key(SESSION, &session.endpoint);
+                let sealed = self.vault.seal(&key, session.exported.expose());
+                let row = self.stamped(SealedSession {
+                    exported: Bytes(sealed),
+                    reserved: session.reserved,
+                });
+                batch.put(registrations, key, encode(&row));
+            }
+            Change::Reserve { endpoint, up_to } => {
+                let row = encode(&self.stamped(*up_to));
+                batch.put(registrations, client_key(RESERVATION, endpoint), row);
+            }
+            Change::EndSession { endpoint } => {
+                for kind in [SESSION, RESERVATION] {
                     batch.delete(registrations, client_key(kind, endpoint));
                 }
             }
@@ -276,9 +313,9 @@ pub(crate) fn read_row<T: crate::record::Item>(
 }
 
 /// Reads the durable state of all shards.
-pub(crate) fn load(store: &dyn Store) -> Result<Loaded, LoadError> {
+pub(crate) fn load(store: &dyn Store, vault: &Vault) -> Result<Loaded, LoadError> {
     let mut loaded = Loaded::default();
-    load_registrations(store, &mut loaded)?;
+    load_registrations(store, vault, &mut loaded)?;
     load_observations(store, &mut loaded)?;
     walk(store, Table::Requests, |key, value| {
         let request: Request = read_row(Table::Requests, key, value)?;
@@ -306,9 +343,15 @@ pub(crate) fn walk(
     failed.map_or(Ok(()), Err)
 }
 
-/// Rows come kind by kind in the order of their letters: departed, renewals, moves, registrations.
-fn load_registrations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), LoadError> {
+/// Rows come kind by kind in the order of their letters: departed, renewals, moves, reservations,
+/// registrations, sessions.
+fn load_registrations(
+    store: &dyn Store,
+    vault: &Vault,
+    loaded: &mut Loaded,
+) -> Result<(), LoadError> {
     let table = Table::Registrations;
+    let mut reservations: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
     let mut departed: HashMap<EndpointName, u64> = HashMap::new();
     let mut renewals: HashMap<Vec<u8>, (u64, Renewal)> = HashMap::new();
     let mut moves: HashMap<Vec<u8>, (u64, Moved)> = HashMap::new();
@@ -325,6 +368,15 @@ fn load_registrations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), Load
             }
             MOVE => {
                 moves.insert(name.to_vec(), loaded.read(table, key, value)?);
+            }
+            RESERVATION => {
+                reservations.insert(name.to_vec(), loaded.read(table, key, value)?);
+            }
+            SESSION => {
+                let (stamp, row): (_, SealedSession) = loaded.read(table, key, value)?;
+                let later = reservations.remove(name).filter(|(at, _)| *at > stamp);
+                let reserved = later.map_or(row.reserved, |(_, up_to)| up_to.max(row.reserved));
+                load_session(vault, key, &row.exported.0, reserved, loaded);
             }
             REGISTRATION => {
                 let (stamp, mut row): (_, Registration) = loaded.read(table, key, value)?;
@@ -353,6 +405,31 @@ fn load_registrations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), Load
         }
         Ok(())
     })
+}
+
+/// A session that does not open - the key file is another one - costs its Client a handshake, and
+/// nothing else.
+fn load_session(vault: &Vault, key: &[u8], sealed: &[u8], reserved: u64, loaded: &mut Loaded) {
+    let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
+    let Some(endpoint) = name.and_then(|name| EndpointName::new(name).ok()) else {
+        return;
+    };
+    if !loaded.snapshot.registrations.contains_key(&endpoint) {
+        return;
+    }
+    match vault.open_sealed(key, sealed) {
+        Ok(exported) => {
+            let session = Session {
+                endpoint: endpoint.clone(),
+                exported: Secret::from(&exported[..]),
+                reserved,
+            };
+            loaded.snapshot.sessions.insert(endpoint, session);
+        }
+        Err(error) => {
+            tracing::warn!(%endpoint, %error, "a stored session does not open; its client makes a new one");
+        }
+    }
 }
 
 /// Notifications come before the observations they belong to.
@@ -387,6 +464,11 @@ pub(crate) fn validate(key: &[u8], value: &[u8]) -> Result<(), String> {
         Some(REGISTRATION) => decode::<Stamped<Registration>>(value).map(drop),
         Some(RENEWAL) => decode::<Stamped<Renewal>>(value).map(drop),
         Some(MOVE) => decode::<Stamped<Moved>>(value).map(drop),
+        Some(RESERVATION) => decode::<Stamped<u64>>(value).map(drop),
+        Some(SESSION) => {
+            let row = decode::<Stamped<SealedSession>>(value).map_err(|error| error.to_string())?;
+            return crate::vault::validate(&row.fact.exported.0).map_err(|error| error.to_string());
+        }
         Some(DEPARTED) => decode::<Stamped<Departed>>(value).map(drop),
         Some(OBSERVATION) => decode::<Stamped<Observation>>(value).map(drop),
         Some(NOTIFICATION) => decode::<Stamped<NotificationKey>>(value).map(drop),

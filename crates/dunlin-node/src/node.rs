@@ -143,8 +143,8 @@ impl Node {
         let tokens = tokens::load(&*store)?;
         let vault = Arc::new(open_vault(config, data, &*store)?);
         let credentials = Credentials::load(&*store, vault.clone())?;
-        let profiles = Profiles::load(&*store, vault)?;
-        let loaded = facts::load(&*store)?;
+        let profiles = Profiles::load(&*store, vault.clone())?;
+        let loaded = facts::load(&*store, &vault)?;
         let restored = loaded.snapshot.registrations.len();
         recall(&known, &*store, &loaded.snapshot);
 
@@ -181,6 +181,7 @@ impl Node {
             provisioning: provisioning.clone(),
             stats: (0..count).map(|_| Arc::default()).collect(),
             last_stamp: loaded.last_stamp,
+            vault,
         };
         let (shards, threads) = started.shards(sockets, loaded.snapshot)?;
         subscribe(&committer, &shards);
@@ -567,6 +568,7 @@ struct Started<'a> {
     provisioning: Provisioning,
     stats: Vec<Arc<LoopStats>>,
     last_stamp: u64,
+    vault: Arc<Vault>,
 }
 
 type Running = (Arc<Vec<ShardHandle>>, Vec<JoinHandle<()>>);
@@ -606,6 +608,10 @@ impl Started<'_> {
             self.directory.claim(&name, shard);
             parts[shard].registrations.insert(name, registration);
         }
+        for (name, session) in snapshot.sessions {
+            let shard = self.directory.owner(&name).unwrap_or(0);
+            parts[shard].sessions.insert(name, session);
+        }
         for (name, departed) in snapshot.departed {
             let shard = usize::from(departed.id.virtual_shard().0) % self.count;
             self.directory.claim(&name, shard);
@@ -640,14 +646,14 @@ impl Started<'_> {
         let (store, teller) = (self.store.clone(), self.teller.clone());
         let (directory, stats) = (self.directory.clone(), self.stats[index].clone());
         let provisioning = self.provisioning.clone();
-        let last_stamp = self.last_stamp;
+        let (last_stamp, vault) = (self.last_stamp, self.vault.clone());
         Ok(move |bearers| {
             Shard::new(Parts {
                 index,
                 server: Server::new(config, registry, seed),
                 nosec,
                 bearers,
-                recorder: Recorder::new(last_stamp),
+                recorder: Recorder::new(last_stamp, vault),
                 store,
                 submitter,
                 teller,

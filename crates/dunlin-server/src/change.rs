@@ -12,6 +12,7 @@ use std::time::Duration;
 use dunlin_lwm2m::link::ObjectLinks;
 use dunlin_lwm2m::operation::{Binding, SmsNumber};
 use dunlin_lwm2m::{ContentFormat, Deviations, EndpointName, LwM2mVersion, Path};
+use dunlin_transport::dtls::Secret;
 use dunlin_transport::{Address, Identity, Token, WallTime};
 
 use crate::bootstrap::{BootstrapRun, MadeCredential};
@@ -173,6 +174,18 @@ pub struct Request {
     pub attempts: u8,
 }
 
+/// A session of DTLS that is to outlive a restart; key: the endpoint name of the registration that
+/// was made on it. A session has at most one record, whoever else is registered on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// The Client.
+    pub endpoint: EndpointName,
+    /// What [`dunlin_transport::Transport::export`] gave: as secret as a key.
+    pub exported: Secret,
+    /// The numbers below this may have been used since.
+    pub reserved: u64,
+}
+
 /// One durable fact.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -199,7 +212,21 @@ pub enum Change {
         /// The address of ours that it speaks to.
         local: Option<IpAddr>,
     },
-    /// The registration ends, and is remembered as departed.
+    /// Put: the session on which a Client is registered now.
+    Session(Box<Session>),
+    /// Amend: numbers of its session below this may be in use.
+    Reserve {
+        /// The Client.
+        endpoint: EndpointName,
+        /// The first number that is not reserved.
+        up_to: u64,
+    },
+    /// Remove: the Client has no session any more that could go on.
+    EndSession {
+        /// The Client.
+        endpoint: EndpointName,
+    },
+    /// The registration ends, and is remembered as departed. Its session ends with it.
     Depart(Departed),
     /// Remove: a departed registration is remembered no longer, nor are its observations.
     Forget {
@@ -249,8 +276,11 @@ impl Change {
             Self::Observe(observation) => Some(&observation.endpoint),
             Self::Request(request) => Some(&request.endpoint),
             Self::Depart(departed) => Some(&departed.endpoint),
+            Self::Session(session) => Some(&session.endpoint),
             Self::Renew { endpoint, .. }
             | Self::Move { endpoint, .. }
+            | Self::Reserve { endpoint, .. }
+            | Self::EndSession { endpoint }
             | Self::Forget { endpoint }
             | Self::Notified { endpoint, .. }
             | Self::Unobserve { endpoint, .. } => Some(endpoint),
@@ -265,6 +295,8 @@ impl Change {
 pub struct Snapshot {
     /// Who is registered.
     pub registrations: BTreeMap<EndpointName, Registration>,
+    /// The sessions of those who are.
+    pub sessions: BTreeMap<EndpointName, Session>,
     /// Who was, lately.
     pub departed: BTreeMap<EndpointName, Departed>,
     /// What is observed.
@@ -309,8 +341,21 @@ impl Snapshot {
                     registration.local = *local;
                 }
             }
+            Change::Session(session) => {
+                self.sessions
+                    .insert(session.endpoint.clone(), Session::clone(session));
+            }
+            Change::Reserve { endpoint, up_to } => {
+                if let Some(session) = self.sessions.get_mut(endpoint) {
+                    session.reserved = session.reserved.max(*up_to);
+                }
+            }
+            Change::EndSession { endpoint } => {
+                self.sessions.remove(endpoint);
+            }
             Change::Depart(departed) => {
                 self.registrations.remove(&departed.endpoint);
+                self.sessions.remove(&departed.endpoint);
                 self.departed
                     .insert(departed.endpoint.clone(), departed.clone());
             }
@@ -363,6 +408,7 @@ impl Snapshot {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.registrations.is_empty()
+            && self.sessions.is_empty()
             && self.departed.is_empty()
             && self.observations.is_empty()
             && self.requests.is_empty()

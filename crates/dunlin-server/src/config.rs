@@ -145,6 +145,9 @@ pub enum Admission {
     Equal,
     /// Where they are equal it is allowed; anything else is asked of the node.
     EqualOrAsk,
+    /// Everything is asked of the node, also who comes without security: a name that has
+    /// credentials may not be for everybody to take.
+    Ask,
     /// Every identity may take every name.
     Any,
 }
@@ -161,6 +164,7 @@ impl Admission {
     /// Holds a name against an identity. Without security there is nothing to hold it against.
     pub(crate) fn rule(self, endpoint: &str, identity: &Identity) -> Ruling {
         let equal = match identity {
+            Identity::None if self == Self::Ask => return Ruling::Ask,
             Identity::None => return Ruling::Allowed,
             Identity::PreSharedKey(identity) => **identity == *endpoint.as_bytes(),
             Identity::RawPublicKey(_) => false,
@@ -177,7 +181,7 @@ impl Admission {
             Self::Any => Ruling::Allowed,
             Self::Equal | Self::EqualOrAsk if equal => Ruling::Allowed,
             Self::Equal => Ruling::Mismatch,
-            Self::EqualOrAsk => Ruling::Ask,
+            Self::EqualOrAsk | Self::Ask => Ruling::Ask,
         }
     }
 }
@@ -201,6 +205,8 @@ mod tests {
             (Admission::Equal, "lamp-2", &psk, Ruling::Mismatch),
             (Admission::EqualOrAsk, "lamp-2", &psk, Ruling::Ask),
             (Admission::Any, "lamp-2", &psk, Ruling::Allowed),
+            (Admission::Ask, "lamp-1", &psk, Ruling::Ask),
+            (Admission::Ask, "lamp-1", &Identity::None, Ruling::Ask),
             (Admission::Equal, "lamp-1", &rpk, Ruling::Mismatch),
             (Admission::EqualOrAsk, "lamp-1", &rpk, Ruling::Ask),
             (Admission::Equal, "lamp-1", &x509, Ruling::Allowed),

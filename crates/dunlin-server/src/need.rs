@@ -1,7 +1,7 @@
 //! Questions that this machine cannot answer itself, and their answers.
 
 use dunlin_lwm2m::EndpointName;
-use dunlin_transport::Identity;
+use dunlin_transport::{Identity, SecurityAnswer, SecurityNeed};
 
 use crate::bootstrap::Provision;
 
@@ -21,6 +21,9 @@ pub enum Need {
         /// What security proved.
         identity: Identity,
     },
+    /// A handshake asks: which key has this identity, may this key or certificate be trusted, may
+    /// this session be resumed? The answer is [`Answer::Security`].
+    Security(Box<SecurityNeed>),
     /// Is this name registered with another Server of this node or cluster? That one evicts it
     /// ([`crate::Server::evict`]) before the answer, which is [`Answer::Claimed`]. Asked only when
     /// [`crate::ServerConfig::claims`] says that there are others.
@@ -45,6 +48,8 @@ pub enum Need {
 pub enum Answer {
     /// To [`Need::Admission`].
     Admission(Verdict),
+    /// To [`Need::Security`].
+    Security(SecurityAnswer),
     /// To [`Need::Claim`]: the name is ours. What the evicting Server knew comes along: its
     /// observations, to be made again, and its queue.
     Claimed(Box<crate::change::Snapshot>),
@@ -79,10 +84,12 @@ pub enum NoProfile {
 }
 
 /// What the node says of an identity that wants a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It may.
     Allowed,
+    /// The identity belongs to another name: 4.00, and this is said to people.
+    Differs(String),
     /// The identity belongs to another name: 4.00 (TS 1.0 §7.1.7, §8.5).
     Mismatch,
     /// The name may not register here: 4.03.

@@ -15,7 +15,7 @@ use crate::registration::{Client, Ms, seconds};
 
 /// After this many requests in a row without an answer, a Client that does not say so is taken to
 /// sleep, until it is heard.
-const UNANSWERED_MAX: u8 = 2;
+pub(crate) const UNANSWERED_MAX: u8 = 2;
 
 /// A refresh may be this much later than expected, beside a quarter of the interval: one round of
 /// retransmissions (MAX_TRANSMIT_SPAN is 45 s) on a bad network.

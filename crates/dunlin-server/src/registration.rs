@@ -82,6 +82,8 @@ pub(crate) struct Client {
     pub(crate) unanswered: u8,
     /// It did not answer in its awake window: it is taken to sleep until it is heard.
     pub(crate) silent: bool,
+    /// The session of its peer has its record under this name.
+    pub(crate) keeps_session: bool,
     /// The presence that was last told.
     pub(crate) told: Presence,
     pub(crate) version: LwM2mVersion,
@@ -177,6 +179,7 @@ impl Client {
             formats: registration.formats,
             unanswered: 0,
             silent: false,
+            keeps_session: false,
             told: Presence::Awake,
             details: details.pack(),
             work: None,

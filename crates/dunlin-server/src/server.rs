@@ -11,6 +11,7 @@ mod leaving;
 mod passing;
 mod reporting;
 mod restoring;
+mod securing;
 mod uplink;
 
 use std::borrow::Borrow;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 
 use dunlin_lwm2m::{EndpointName, Path, Registry};
 use dunlin_transport::{
-    Address, Event as WireEvent, Instant, Now, Output as WireOutput, Port, Side, Transport,
+    Address, Event as WireEvent, Identity, Instant, Now, Output as WireOutput, Port,
+    SecurityNeedId, Side, Transport,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -93,10 +95,13 @@ pub struct Server {
     departures: Departures,
     admissions: BTreeMap<NeedId, Admission>,
     bootstraps: Bootstraps,
+    /// Questions of handshakes that the node has not answered yet.
+    security_needs: BTreeMap<NeedId, SecurityNeedId>,
     last_need: u64,
     /// The stamp of the last request.
     last_stamp: u64,
     healthy: bool,
+    knocks: securing::KnockBudget,
     /// Clients of whom something was not stored because the store failed.
     arrears: BTreeSet<ClientKey>,
     arrears_timeout: Option<Instant>,
@@ -141,9 +146,11 @@ impl Server {
             departures: Departures::default(),
             admissions: BTreeMap::new(),
             bootstraps: Bootstraps::default(),
+            security_needs: BTreeMap::new(),
             last_need: 0,
             last_stamp: 0,
             healthy: true,
+            knocks: securing::KnockBudget::default(),
             arrears: BTreeSet::new(),
             arrears_timeout: None,
             ready: Vec::new(),
@@ -210,7 +217,10 @@ impl Server {
 
     /// The outside answers a [`crate::Need`]. Late and double answers are dropped.
     pub fn handle_answer(&mut self, now: Now, need: NeedId, answer: Answer) {
-        self.on_answer(now, need, answer);
+        match answer {
+            Answer::Security(answer) => self.on_security_answer(now, need, answer),
+            answer => self.on_answer(now, need, answer),
+        }
         self.pump(now);
     }
 
@@ -282,6 +292,20 @@ impl Server {
         self.depart(now, key, Departure::Forgotten);
         self.pump(now);
         Ok(id)
+    }
+
+    /// Ends the sessions of everybody whose identity this says yes to, for good: what a revoked
+    /// credential comes to. Their registrations stay until they run out; nobody can update them.
+    /// Returns how many sessions there were.
+    pub fn revoke(&mut self, now: Now, is_revoked: impl FnMut(&Identity) -> bool) -> usize {
+        let ended = self.end_sessions(now, is_revoked);
+        self.pump(now);
+        ended
+    }
+
+    /// Other settings of DTLS, for handshakes that begin from now on.
+    pub fn set_dtls(&mut self, settings: dunlin_transport::dtls::Settings) {
+        self.transport.set_dtls(settings);
     }
 
     /// Gives a Client up to another Server, which has claimed its name ([`crate::Need::Claim`]).
@@ -555,8 +579,8 @@ impl Server {
                     self.effects.live(Output::Transmit(transmit));
                 }
                 WireOutput::Event(event) => self.on_event(now, event),
-                // There is no DTLS yet: nothing asks and nothing reserves.
-                WireOutput::Need { .. } | WireOutput::Reserve { .. } => {}
+                WireOutput::Need { id, need } => self.on_security_need(id, need),
+                WireOutput::Reserve { peer, up_to } => self.on_reserve(peer, up_to),
                 WireOutput::Timeout(timeout) => {
                     let Some(key) = self.ready.pop() else {
                         self.transport_timeout = timeout;
@@ -665,13 +689,17 @@ impl Server {
             | WireEvent::NotificationDelivered { .. }
             | WireEvent::NotificationLost { .. }
             | WireEvent::ObserverGone { .. }
-            | WireEvent::Pinged { .. } => {}
-            // Told of doors with security, and none is open yet.
-            WireEvent::Connected { .. }
-            | WireEvent::Disconnected { .. }
-            | WireEvent::Resumable { .. }
-            | WireEvent::Moved { .. }
-            | WireEvent::HandshakeFailed { .. } => {}
+            | WireEvent::Pinged { .. }
+            | WireEvent::Connected { .. }
+            | WireEvent::Resumable { .. } => {}
+            WireEvent::Disconnected { peer, .. } => self.on_disconnected(now, peer),
+            WireEvent::Moved { peer, .. } => self.on_moved(now, peer),
+            WireEvent::HandshakeFailed {
+                address,
+                port,
+                claimed,
+                reason,
+            } => self.on_handshake_failed(now, address, port, claimed.as_ref(), reason),
         }
     }
 }

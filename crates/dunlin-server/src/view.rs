@@ -103,6 +103,10 @@ pub struct Stats {
     pub deregisters: u64,
     /// Registrations that expired.
     pub expirations: u64,
+    /// Clients that were heard from elsewhere on the session they have.
+    pub moves: u64,
+    /// Handshakes of DTLS that somebody began with us and that failed.
+    pub handshakes_failed: u64,
     /// Uplinks that were refused.
     pub refused: u64,
     /// Notifications taken.

@@ -1,7 +1,7 @@
 //! From durable facts back to a living Server, and from one Server to another.
 
 use dunlin_lwm2m::EndpointName;
-use dunlin_transport::{Now, Port, Token};
+use dunlin_transport::{Identity, Now, Port, Token};
 
 use super::Server;
 use crate::change::{self, Change, Registration, Snapshot};
@@ -16,6 +16,9 @@ impl Server {
     pub(super) fn take_up(&mut self, now: Now, snapshot: Snapshot) {
         for registration in snapshot.registrations.into_values() {
             self.restore_registration(now, &registration);
+        }
+        for session in snapshot.sessions.values() {
+            self.restore_session(now, session);
         }
         let mut departed: Vec<_> = snapshot.departed.into_values().collect();
         departed.sort_by_key(|departed| departed.at);
@@ -42,16 +45,32 @@ impl Server {
         if self.book.find(registration.endpoint.as_str()).is_some() {
             return;
         }
-        let peer =
+        let (address, local) = (&registration.address, registration.local);
+        let identity = registration.identity.clone();
+        let secured = identity != Identity::None;
+        let peer = if secured {
             self.transport
-                .peer_at(now, Port::Coap, &registration.address, registration.local);
+                .restore_peer(now, Port::Coaps, address, local, identity)
+        } else {
+            self.transport.peer_at(now, Port::Coap, address, local)
+        };
         self.transport.hold(peer);
         let mut client = Client::new(registration, peer, now);
         // Refreshes since the last record are not stored; they reach no further than this.
         client.expires += client.tenth();
-        client.told = presence(&client, self.config.awake_window, ms(now.instant));
         let key = self.book.insert(client);
+        if secured {
+            // Until its session is brought back.
+            self.take_for_asleep(key);
+        }
+        self.tell_nothing(now, key);
         self.rearm(now, key);
+    }
+
+    /// What presence a Client has is no news.
+    pub(super) fn tell_nothing(&mut self, now: Now, key: ClientKey) {
+        let client = self.book.client_mut(key);
+        client.told = presence(client, self.config.awake_window, ms(now.instant));
     }
 
     fn restore_observation(&mut self, now: Now, record: change::Observation) {

@@ -11,7 +11,7 @@ use crate::change::{Change, Departure, FormatMemory, Registration};
 use crate::config::{ADMISSIONS_MAX, NEED_TIMEOUT, RETRY_AFTER_S, Ruling};
 use crate::effects::Output;
 use crate::event::{Changed, Event, EventKind, LiveEvent, ObservationEnd};
-use crate::id::RegistrationId;
+use crate::id::{RegistrationId, VirtualShard};
 use crate::need::{Answer, Need, NeedId, Verdict};
 use crate::registration::{Client, ClientKey, Details, Ms, ms, seconds, wall_of};
 
@@ -282,6 +282,9 @@ impl Server {
                 self.claim(now, peer, exchange, register)
             }
             (Question::Identity, Answer::Admission(Verdict::Mismatch)) => Err(mismatch()),
+            (Question::Identity, Answer::Admission(Verdict::Differs(how))) => {
+                Err(Refusal::new(ResponseCode::BadRequest, how))
+            }
             (Question::Identity, Answer::Admission(Verdict::Forbidden)) => Err(Refusal::new(
                 ResponseCode::Forbidden,
                 "this Client may not register here",
@@ -294,13 +297,7 @@ impl Server {
                 self.take_over(now, &endpoint, *snapshot);
                 Ok(())
             }
-            (
-                _,
-                Answer::Unavailable
-                | Answer::Admission(_)
-                | Answer::Claimed(_)
-                | Answer::Profile(_),
-            ) => Err(Refusal::unavailable(
+            (_, _) => Err(Refusal::unavailable(
                 "the registration cannot be decided at present",
             )),
         };
@@ -343,10 +340,21 @@ impl Server {
             client.interval_s = before.interval_s;
         }
         let replaced_id = replaced.as_ref().map(|before| before.id).or(elsewhere);
+        let left = replaced.as_ref().map(|before| before.peer);
+        client.keeps_session = replaced
+            .as_ref()
+            .map_or(elsewhere.is_some(), |before| before.keeps_session);
         client.work = replaced.and_then(|before| before.work);
+        let secured = registration.identity != Identity::None;
         let key = self.book.insert(client);
         self.effects
             .change(Change::Register(Box::new(registration.clone())));
+        if secured || self.book.client(key).keeps_session {
+            self.store_session(key);
+        }
+        if let Some(left) = left {
+            self.retire(now, left);
+        }
         self.adopt(now, key);
         let kind = EventKind::Registered {
             registration: Box::new(registration),
@@ -367,7 +375,14 @@ impl Server {
     }
 
     fn registration_of(&mut self, now: Now, peer: PeerId, register: Register) -> Registration {
-        let shard = self.config.owned.choose(&mut self.random);
+        // What names a shard in its bytes names the same one, so that a session and what is registered
+        // on it stay together when the number of shards changes.
+        let by_session = self
+            .transport
+            .connection_id(peer)
+            .map(|cid| VirtualShard(cid.0[2]))
+            .filter(|shard| self.config.owned.contains(*shard));
+        let shard = by_session.unwrap_or_else(|| self.config.owned.choose(&mut self.random));
         let id = RegistrationId::random(self.config.node, shard, &mut self.random);
         let lifetime_s = register.lifetime_s.max(self.config.lifetime_min_s);
         let at = self.transport.peer(peer).expect("it has just been heard");
@@ -443,10 +458,9 @@ impl Server {
         exchange: ExchangeId,
         location: [u8; LOCATION_LENGTH],
     ) {
+        // Who is at the same peer has the same identity: a session has one.
         let here = RegistrationId::parse(&location).and_then(|id| self.book.find_at(peer, id));
-        if let Some(key) = here
-            && *self.book.client(key).identity() == Identity::None
-        {
+        if let Some(key) = here {
             self.refresh(now, key);
             return self.answer(now, exchange, &UplinkAnswer::Changed);
         }
@@ -531,7 +545,7 @@ impl Server {
     /// Who updates must be who registered (TS 1.0 §7.1.7): the same identity, on whatever session.
     fn check_identity(&self, key: ClientKey, peer: PeerId) -> Result<(), Refusal> {
         let client = self.book.client(key);
-        if client.peer == peer && *client.identity() == Identity::None {
+        if client.peer == peer {
             return Ok(());
         }
         let identity = self
@@ -624,7 +638,7 @@ impl Server {
     }
 
     /// Writes the whole registration, and tells what changed.
-    fn store_registration(&mut self, now: Now, key: ClientKey, changed: Changed) {
+    pub(super) fn store_registration(&mut self, now: Now, key: ClientKey, changed: Changed) {
         let client = self.book.client(key);
         let registration = client.record(now, self.transport.peer(client.peer));
         let endpoint = registration.endpoint.clone();
@@ -654,6 +668,16 @@ impl Server {
             self.transport.move_peer(before, peer);
             return;
         }
+        self.seat(now, key, peer);
+        if secured {
+            self.store_session(key);
+        }
+        self.retire(now, before);
+    }
+
+    /// A Client is at another peer now, with all that is under way.
+    pub(super) fn seat(&mut self, now: Now, key: ClientKey, peer: PeerId) {
+        let before = self.book.client(key).peer;
         self.stop_in_flight(now, key);
         self.transport.hold(peer);
         self.book.set_peer(key, peer);

@@ -194,6 +194,7 @@ impl Process {
         let mut parts = vec![Snapshot::default(); count];
         let Snapshot {
             registrations,
+            sessions,
             departed,
             observations,
             requests,
@@ -203,6 +204,10 @@ impl Process {
             let shard = usize::from(registration.id.virtual_shard().0) % count;
             self.directory.insert(name.clone(), shard);
             parts[shard].registrations.insert(name, registration);
+        }
+        for (name, session) in sessions {
+            let shard = self.directory.get(&name).copied().unwrap_or(0);
+            parts[shard].sessions.insert(name, session);
         }
         for (name, departed) in departed {
             let shard = usize::from(departed.id.virtual_shard().0) % count;
