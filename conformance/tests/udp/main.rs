@@ -5,8 +5,10 @@
 //! ends what it began. `spec/lwm2m-1.0.toml` says which test holds which item.
 
 mod access;
+mod bootstrap;
 mod common;
 mod formats;
 mod management;
+mod objects;
 mod registration;
 mod reporting;

@@ -70,6 +70,11 @@ pub(crate) fn scripted_server() -> (Peer, Device, SocketAddr) {
     (server, device, client)
 }
 
+/// Waits until a Client has registered.
+pub(crate) fn registered(device: &Device) {
+    device.wait(|event| matches!(event, Event::Registered { .. }));
+}
+
 /// A strict Server, and our Client `device` that has registered with it.
 pub(crate) fn both() -> (Serve, Device) {
     let serve = Serve::strict();

@@ -490,7 +490,7 @@ fn bootstrap(request: &Request, segments: &[&str]) -> Result<Operation, Violatio
         {
             Ok(Operation::BootstrapDiscover { path })
         }
-        (Code::GET, Level::Root | Level::Object) => Err(method(
+        (Code::GET, _) if accept(request) != Some(ContentFormat::LINK) => Err(method(
             "LwM2M 1.0 has no Bootstrap-Read: a Discover accepts link format (40)",
         )),
         (Code::PUT, Level::Object | Level::Instance | Level::Resource) => {
@@ -721,6 +721,7 @@ mod tests {
         }
         for (request, code) in [
             (at(Code::GET, "/3"), MethodNotAllowed),
+            (at(Code::GET, "/3/0/1"), MethodNotAllowed),
             (
                 at(Code::GET, "/3/0").with(OptionNumber::ACCEPT, &[40]),
                 BadRequest,
