@@ -100,6 +100,18 @@ fn int_401_psk_registers_reads_and_observes() {
 }
 
 #[test]
+fn ts_7_1_7_an_identity_of_128_bytes_and_a_key_of_64_are_taken() {
+    let (identity, key) = ("i".repeat(128), [7; 64]);
+    let mut server = Scripted::secured(0, None);
+    server
+        .keys
+        .insert(identity.clone().into_bytes(), key.to_vec());
+    let mut world = world_of(device(&psk(&identity, &key)), server);
+    world.start();
+    assert!(world.is_registered(0), "{:?}", world.news);
+}
+
+#[test]
 fn ts_7_1_refreshes_use_the_session_that_is_there() {
     let mut world = registered();
     world.pass_s(3_000);
