@@ -3,9 +3,21 @@
 // output. It ends with its input. See interop/run.
 
 import java.io.BufferedReader;
+import java.io.ByteArrayInputStream;
 import java.io.FileInputStream;
 import java.io.InputStreamReader;
 import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyFactory;
+import java.security.PrivateKey;
+import java.security.PublicKey;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateFactory;
+import java.security.cert.X509Certificate;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.security.spec.X509EncodedKeySpec;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -27,6 +39,7 @@ import org.eclipse.leshan.client.resource.ObjectsInitializer;
 import org.eclipse.leshan.client.resource.SimpleInstanceEnabler;
 import org.eclipse.leshan.client.servers.ServerIdentity;
 import org.eclipse.leshan.core.ResponseCode;
+import org.eclipse.leshan.core.SecurityMode;
 import org.eclipse.leshan.core.attributes.AttributeSet;
 import org.eclipse.leshan.core.model.ObjectLoader;
 import org.eclipse.leshan.core.model.ObjectModel;
@@ -40,8 +53,9 @@ import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.node.ObjectLink;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.core.request.BindingMode;
-import org.eclipse.leshan.core.request.ContentFormat;
+import org.eclipse.leshan.core.request.BootstrapRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
+import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.CreateRequest;
 import org.eclipse.leshan.core.request.DeleteRequest;
 import org.eclipse.leshan.core.request.DeregisterRequest;
@@ -60,14 +74,25 @@ import org.eclipse.leshan.core.response.ExecuteResponse;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.ObserveResponse;
 import org.eclipse.leshan.core.response.ReadResponse;
+import org.eclipse.leshan.core.util.Hex;
+import org.eclipse.leshan.server.bootstrap.BootstrapConfig;
+import org.eclipse.leshan.server.bootstrap.BootstrapFailureCause;
+import org.eclipse.leshan.server.bootstrap.BootstrapSession;
+import org.eclipse.leshan.server.bootstrap.DefaultBootstrapSessionManager;
+import org.eclipse.leshan.server.bootstrap.InMemoryBootstrapConfigStore;
 import org.eclipse.leshan.server.californium.LeshanServer;
 import org.eclipse.leshan.server.californium.LeshanServerBuilder;
+import org.eclipse.leshan.server.californium.bootstrap.LeshanBootstrapServer;
+import org.eclipse.leshan.server.californium.bootstrap.LeshanBootstrapServerBuilder;
 import org.eclipse.leshan.server.model.StaticModelProvider;
 import org.eclipse.leshan.server.observation.ObservationListener;
 import org.eclipse.leshan.server.queue.PresenceListener;
 import org.eclipse.leshan.server.registration.Registration;
 import org.eclipse.leshan.server.registration.RegistrationListener;
 import org.eclipse.leshan.server.registration.RegistrationUpdate;
+import org.eclipse.leshan.server.security.BootstrapSecurityStore;
+import org.eclipse.leshan.server.security.InMemorySecurityStore;
+import org.eclipse.leshan.server.security.SecurityInfo;
 
 public class Peer {
     static final int SAMPLER = 33555;
@@ -78,8 +103,18 @@ public class Peer {
         System.out.flush();
     }
 
-    /** Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… | Peer bench URI */
+    /**
+     * Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… | Peer bootstrap URI | Peer bench URI
+     *
+     * By system properties: `security` (psk, rpk, x509) for a Client at a coaps URI, `bootstrap` when that URI is
+     * of a Bootstrap-Server, `coaps` for the secured URI of a server, `folder` with keys and certificates, `key`
+     * in hex; the PSK identity is the endpoint name.
+     */
     public static void main(String[] arguments) throws Exception {
+        if (arguments[0].equals("bootstrap")) {
+            bootstrap(new URI(arguments[1]));
+            System.exit(0);
+        }
         if (arguments[0].equals("bench")) {
             bench(new URI(arguments[1]));
             System.exit(0);
@@ -154,8 +189,12 @@ public class Peer {
     static void connect(String uri, String endpoint, long lifetime, BindingMode binding, List<ObjectModel> models)
             throws Exception {
         ObjectsInitializer objects = new ObjectsInitializer(new StaticModel(models));
-        objects.setInstancesForObject(0, Security.noSec(uri, 123));
-        objects.setInstancesForObject(1, new Server(123, lifetime, binding, false));
+        objects.setInstancesForObject(0, account(uri, endpoint));
+        if (Boolean.getBoolean("bootstrap")) {
+            objects.setClassForObject(1, Server.class);
+        } else {
+            objects.setInstancesForObject(1, new Server(123, lifetime, binding, false));
+        }
         objects.setInstancesForObject(3, new Plain());
         Kept temperature = new Kept(0, 5700, 21.5, 5701, "Cel", 5601, 1.0, 5602, 40.0);
         objects.setInstancesForObject(TEMPERATURE, temperature);
@@ -174,6 +213,17 @@ public class Peer {
         LeshanClient client = builder.build();
         client.addObserver(new LwM2mClientObserverAdapter() {
             @Override
+            public void onBootstrapSuccess(ServerIdentity server, BootstrapRequest request) {
+                say("event bootstrapped");
+            }
+
+            @Override
+            public void onBootstrapFailure(ServerIdentity server, BootstrapRequest request, ResponseCode code,
+                    String message, Exception cause) {
+                say("event bootstrap_failed " + code + " " + message + " " + cause);
+            }
+
+            @Override
             public void onRegistrationSuccess(ServerIdentity server, RegisterRequest request, String id) {
                 say("event registered " + id);
             }
@@ -181,7 +231,7 @@ public class Peer {
             @Override
             public void onRegistrationFailure(ServerIdentity server, RegisterRequest request, ResponseCode code,
                     String message, Exception cause) {
-                say("event registration_failed " + code + " " + message);
+                say("event registration_failed " + code + " " + message + " " + cause);
             }
 
             @Override
@@ -224,12 +274,177 @@ public class Peer {
         client.destroy(false);
     }
 
+    // ---- security and bootstrap
+
+    static byte[] bytes(String file) throws Exception {
+        return Files.readAllBytes(Path.of(System.getProperty("folder"), file));
+    }
+
+    static byte[] key() {
+        return Hex.decodeHex(System.getProperty("key", "").toCharArray());
+    }
+
+    static PrivateKey privateKey(String file) throws Exception {
+        return KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(bytes(file)));
+    }
+
+    static PublicKey publicKey(String file) throws Exception {
+        return KeyFactory.getInstance("EC").generatePublic(new X509EncodedKeySpec(bytes(file)));
+    }
+
+    static X509Certificate certificate(String file) throws Exception {
+        return (X509Certificate) CertificateFactory.getInstance("X.509")
+                .generateCertificate(new ByteArrayInputStream(bytes(file)));
+    }
+
+    static Security account(String uri, String endpoint) throws Exception {
+        boolean first = Boolean.getBoolean("bootstrap");
+        byte[] identity = endpoint.getBytes(StandardCharsets.UTF_8);
+        switch (System.getProperty("security", "none")) {
+            case "psk":
+                return first ? Security.pskBootstrap(uri, identity, key()) : Security.psk(uri, 123, identity, key());
+            case "rpk":
+                return first
+                        ? Security.rpkBootstrap(uri, bytes("client.pub.der"), bytes("client.key.der"),
+                                bytes("server.pub.der"))
+                        : Security.rpk(uri, 123, bytes("client.pub.der"), bytes("client.key.der"),
+                                bytes("server.pub.der"));
+            case "x509":
+                return first
+                        ? Security.x509Bootstrap(uri, bytes("client.der"), bytes("client.key.der"),
+                                bytes("server.der"))
+                        : Security.x509(uri, 123, bytes("client.der"), bytes("client.key.der"), bytes("server.der"));
+            default:
+                return first ? Security.noSecBootstap(uri) : Security.noSec(uri, 123);
+        }
+    }
+
+    static SecurityInfo info(String endpoint, String mode) throws Exception {
+        switch (mode) {
+            case "psk":
+                return SecurityInfo.newPreSharedKeyInfo(endpoint, endpoint, key());
+            case "rpk":
+                return SecurityInfo.newRawPublicKeyInfo(endpoint, publicKey("client.pub.der"));
+            default:
+                return SecurityInfo.newX509CertInfo(endpoint);
+        }
+    }
+
+    /** A Bootstrap-Server: `config ENDPOINT MODE SERVER_URI` says what a Client is given, `secure ENDPOINT MODE`. */
+    static void bootstrap(URI uri) throws Exception {
+        InMemoryBootstrapConfigStore configs = new InMemoryBootstrapConfigStore();
+        Map<String, SecurityInfo> secrets = new HashMap<>();
+        BootstrapSecurityStore store = new BootstrapSecurityStore() {
+            @Override
+            public List<SecurityInfo> getAllByEndpoint(String endpoint) {
+                return secrets.containsKey(endpoint) ? Arrays.asList(secrets.get(endpoint)) : null;
+            }
+
+            @Override
+            public SecurityInfo getByIdentity(String identity) {
+                return secrets.get(identity);
+            }
+        };
+        LeshanBootstrapServerBuilder builder = new LeshanBootstrapServerBuilder();
+        builder.setLocalAddress(uri.getHost(), uri.getPort());
+        builder.setConfigStore(configs);
+        builder.setSecurityStore(store);
+        builder.setSessionManager(new DefaultBootstrapSessionManager(store) {
+            @Override
+            public void end(BootstrapSession session) {
+                say("event bootstrap_ended " + session.getEndpoint());
+            }
+
+            @Override
+            public void failed(BootstrapSession session, BootstrapFailureCause cause) {
+                say("event bootstrap_failed " + session.getEndpoint() + " " + cause);
+            }
+        });
+        String coaps = System.getProperty("coaps");
+        if (coaps == null) {
+            builder.disableSecuredEndpoint();
+        } else {
+            builder.setLocalSecureAddress(new URI(coaps).getHost(), new URI(coaps).getPort());
+            builder.setPrivateKey(privateKey("server.key.der"));
+            builder.setPublicKey(publicKey("server.pub.der"));
+        }
+        LeshanBootstrapServer server = builder.build();
+        server.start();
+        say("event listening");
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+            String[] words = line.split(" ");
+            try {
+                if (words[0].equals("secure")) {
+                    secrets.put(words[1], info(words[1], words[2]));
+                } else {
+                    configs.add(words[1], config(words[1], words[2], words[3]));
+                }
+                say("answer done");
+            } catch (Exception fault) {
+                say("answer failed " + fault);
+            }
+        }
+        server.destroy();
+    }
+
+    static BootstrapConfig config(String endpoint, String mode, String uri) throws Exception {
+        BootstrapConfig config = new BootstrapConfig();
+        config.toDelete = Arrays.asList("/0", "/1");
+        BootstrapConfig.ServerSecurity security = new BootstrapConfig.ServerSecurity();
+        security.uri = uri;
+        security.serverId = 123;
+        security.bootstrapServer = false;
+        switch (mode) {
+            case "psk":
+                security.securityMode = SecurityMode.PSK;
+                security.publicKeyOrId = endpoint.getBytes(StandardCharsets.UTF_8);
+                security.secretKey = key();
+                break;
+            case "rpk":
+                security.securityMode = SecurityMode.RPK;
+                security.publicKeyOrId = bytes("client.pub.der");
+                security.secretKey = bytes("client.key.der");
+                security.serverPublicKey = bytes("server.pub.der");
+                break;
+            case "x509":
+                security.securityMode = SecurityMode.X509;
+                security.publicKeyOrId = bytes("client.der");
+                security.secretKey = bytes("client.key.der");
+                security.serverPublicKey = bytes("server.der");
+                break;
+            default:
+                security.securityMode = SecurityMode.NO_SEC;
+        }
+        config.security.put(1, security);
+        BootstrapConfig.ServerConfig server = new BootstrapConfig.ServerConfig();
+        server.shortId = 123;
+        server.lifetime = 60;
+        server.binding = BindingMode.U;
+        config.servers.put(1, server);
+        return config;
+    }
+
     // ---- the Server
 
     static void serve(URI uri, List<ObjectModel> models) throws Exception {
         LeshanServerBuilder builder = new LeshanServerBuilder();
         builder.setLocalAddress(uri.getHost(), uri.getPort());
-        builder.disableSecuredEndpoint();
+        InMemorySecurityStore secrets = new InMemorySecurityStore();
+        String coaps = System.getProperty("coaps");
+        if (coaps == null) {
+            builder.disableSecuredEndpoint();
+        } else {
+            builder.setLocalSecureAddress(new URI(coaps).getHost(), new URI(coaps).getPort());
+            builder.setSecurityStore(secrets);
+            builder.setPrivateKey(privateKey("server.key.der"));
+            if (System.getProperty("identity", "x509").equals("rpk")) {
+                builder.setPublicKey(publicKey("server.pub.der"));
+            } else {
+                builder.setCertificateChain(new X509Certificate[] {certificate("server.der")});
+                builder.setTrustedCertificates(new Certificate[] {certificate("ca.der")});
+            }
+        }
         builder.setObjectModelProvider(new StaticModelProvider(models));
         LeshanServer server = builder.build();
         server.getRegistrationService().addListener(new RegistrationListener() {
@@ -288,6 +503,12 @@ public class Peer {
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
             try {
+                String[] words = line.split(" ");
+                if (words[0].equals("secure")) { // ENDPOINT MODE
+                    secrets.add(info(words[1], words[2]));
+                    say("answer done");
+                    continue;
+                }
                 say("answer " + obey(server, line));
             } catch (Exception error) {
                 say("answer failed " + error);
