@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use dunlin_client::{Credentials, Event, Factory, Reason};
 use dunlin_lwm2m::operation::{Binding, Operation, ResponseCode};
-use dunlin_lwm2m::{Instance, ObjectId, Registry, Resource, Value};
+use dunlin_lwm2m::{ContentFormat, Instance, ObjectId, Registry, Resource, Value};
 use dunlin_transport::dtls::{Credential, Failure, Shown, SigningKey};
 use dunlin_transport::{Failure as NoAnswer, Identity};
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
@@ -366,49 +366,39 @@ fn nothing_that_is_to_be_secure_goes_out_in_the_clear() {
     assert!(world.sent.is_empty());
 }
 
-#[test]
-fn int_1_bootstrap_over_psk_and_a_server_with_psk() {
+/// The Bootstrap-Server gives the Client an account of the second Server, with this mode and these
+/// key Resources (3, 4, 5).
+fn bootstrapped(account: &Credentials, servers: [Scripted; 2], mode: &str, keys: [&[u8]; 3]) {
     let mut factory = Factory::new(Registry::bundled()).unwrap();
-    let uri = secure_uri(0);
     factory
-        .add_bootstrap_server(&uri, &psk("urn:me", KEY), 0, 0)
+        .add_bootstrap_server(&secure_uri(0), account, 0, 0)
         .unwrap();
-    let mut world = world_of(factory, psk_server());
-    let mut server = Scripted::secured(1, None);
-    server
-        .keys
-        .insert(b"id-1".to_vec(), b"another key 16 b".to_vec());
-    world.servers.push(server);
+    let mut world = World::with(factory.build());
+    world.servers = servers.into();
     world.start();
     assert_eq!(world.servers[0].kinds(), "B");
+    let mut put = |target: &str, format, payload: &[u8]| {
+        let operation = Operation::BootstrapWrite {
+            path: path(target),
+            format,
+            payload: payload.to_vec(),
+        };
+        assert_eq!(world.code(&operation), ResponseCode::Changed, "{target}");
+    };
     for (target, text) in [
-        ("/0/1/0", secure_uri(1)),
-        ("/0/1/1", "0".into()),
-        ("/0/1/2", "0".into()),
-        ("/0/1/10", "7".into()),
-        ("/1/0/0", "7".into()),
-        ("/1/0/1", "300".into()),
-        ("/1/0/6", "1".into()),
-        ("/1/0/7", "U".into()),
+        ("/0/1/0", secure_uri(1).as_str()),
+        ("/0/1/1", "0"),
+        ("/0/1/2", mode),
+        ("/0/1/10", "7"),
+        ("/1/0/0", "7"),
+        ("/1/0/1", "300"),
+        ("/1/0/6", "1"),
+        ("/1/0/7", "U"),
     ] {
-        let operation = Operation::BootstrapWrite {
-            path: path(target),
-            format: dunlin_lwm2m::ContentFormat::TEXT,
-            payload: text.into_bytes(),
-        };
-        assert_eq!(world.code(&operation), ResponseCode::Changed, "{target}");
+        put(target, ContentFormat::TEXT, text.as_bytes());
     }
-    for (target, bytes) in [
-        ("/0/1/3", &b"id-1"[..]),
-        ("/0/1/4", b""),
-        ("/0/1/5", b"another key 16 b"),
-    ] {
-        let operation = Operation::BootstrapWrite {
-            path: path(target),
-            format: dunlin_lwm2m::ContentFormat::OPAQUE,
-            payload: bytes.to_vec(),
-        };
-        assert_eq!(world.code(&operation), ResponseCode::Changed, "{target}");
+    for (target, bytes) in ["/0/1/3", "/0/1/4", "/0/1/5"].into_iter().zip(keys) {
+        put(target, ContentFormat::OPAQUE, bytes);
     }
     assert_eq!(
         world.code(&Operation::BootstrapFinish),
@@ -425,6 +415,33 @@ fn int_1_bootstrap_over_psk_and_a_server_with_psk() {
         told.iter()
             .any(|event| matches!(event, Event::Bootstrapped { .. }))
     );
+}
+
+#[test]
+fn int_1_bootstrap_over_psk_and_a_server_with_psk() {
+    let (identity, key) = (&b"id-1"[..], &b"another key 16 b"[..]);
+    let mut server = Scripted::secured(1, None);
+    server.keys.insert(identity.to_vec(), key.to_vec());
+    let servers = [psk_server(), server];
+    bootstrapped(&psk("urn:me", KEY), servers, "0", [identity, b"", key]);
+}
+
+#[test]
+fn int_2_bootstrap_over_certificates_and_a_server_with_certificates() {
+    let (first, second) = (certified("127.0.0.1", &[]), certified("127.0.0.1", &[]));
+    let mut server = Scripted::secured(1, Some(second.server.clone()));
+    server.trusted.push(second.shown.clone());
+    let Credentials::Certificate {
+        certificate,
+        private_key,
+        server_certificate,
+    } = &second.account
+    else {
+        panic!("they are certificates");
+    };
+    let keys = [&certificate[..], &server_certificate[..], &private_key[..]];
+    let servers = [certified_server(&first), server];
+    bootstrapped(&first.account, servers, "2", keys);
 }
 
 #[test]
