@@ -50,6 +50,16 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Downlink requests by what became of them",
     ),
     (
+        "dunlin_bootstraps_running",
+        "gauge",
+        "Bootstrap runs under way",
+    ),
+    (
+        "dunlin_bootstraps_total",
+        "counter",
+        "Bootstrap runs that ended, by outcome",
+    ),
+    (
         "dunlin_coap_received_total",
         "counter",
         "CoAP messages received",
@@ -198,6 +208,14 @@ impl Telemetry {
         ] {
             page.value("dunlin_downlinks_total", &[("outcome", outcome)], count);
         }
+        let running = stats.bootstraps as u64;
+        page.value("dunlin_bootstraps_running", &[], running);
+        for (outcome, count) in [
+            ("succeeded", stats.bootstraps_succeeded),
+            ("failed", stats.bootstraps_failed),
+        ] {
+            page.value("dunlin_bootstraps_total", &[("outcome", outcome)], count);
+        }
         page.value("dunlin_coap_received_total", &[], summed.received);
         for (cause, count) in &summed.drops {
             page.value("dunlin_coap_dropped_total", &[("cause", cause)], *count);
@@ -275,6 +293,9 @@ fn add(sum: &mut Stats, one: &Stats) {
     sum.departed += one.departed;
     sum.observations += one.observations;
     sum.requests += one.requests;
+    sum.bootstraps += one.bootstraps;
+    sum.bootstraps_succeeded += one.bootstraps_succeeded;
+    sum.bootstraps_failed += one.bootstraps_failed;
     sum.registers += one.registers;
     sum.refreshes += one.refreshes;
     sum.updates += one.updates;

@@ -13,7 +13,7 @@ use dunlin_net::client::now;
 use dunlin_net::clock;
 use dunlin_server::command::{Content, Outcome};
 use dunlin_server::{Command, EventKind, Output, Server, ServerConfig, Settings};
-use dunlin_sim::demo::{DEFINITIONS, demo_clients, run_demo_clients};
+use dunlin_sim::demo::{DEFINITIONS, Provisioned, demo_clients, run_demo_clients};
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -132,7 +132,10 @@ fn path(text: &str) -> Path {
 
 fn run(address: SocketAddr, count: usize) -> (oneshot::Sender<()>, JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
-    let clients = tokio::spawn(run_demo_clients(address, demo_clients(count), async {
+    let server = Provisioned::Server(format!("coap://{address}"));
+    let clients = demo_clients(count).into_iter();
+    let clients = clients.map(|client| (client, server.clone())).collect();
+    let clients = tokio::spawn(run_demo_clients(clients, async {
         let _ = stopped.await;
     }));
     (stop, clients)

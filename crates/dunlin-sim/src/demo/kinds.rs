@@ -7,7 +7,7 @@ use dunlin_client::{Client, Factory, FactoryError, Now};
 use dunlin_lwm2m::operation::Binding;
 use dunlin_lwm2m::{Instance, ObjectId, ObjectInstanceId, Resource, ResourceInstanceId, Value};
 
-use super::coffee;
+use super::{DemoSecurity, coffee};
 
 /// How long the demo's Clients in queue mode listen after they have spoken. Far shorter than the 93
 /// seconds of the standard, so that one can watch them sleep; the demo's Server is to know it.
@@ -29,6 +29,7 @@ pub(super) struct Kind {
     pub(super) observed: &'static str,
     pub(super) lifetime_s: u32,
     pub(super) binding: Binding,
+    pub(super) security: DemoSecurity,
     /// How much of its datagrams is lost, each way.
     pub(super) loss_percent: u32,
     /// How often it reboots by itself.
@@ -45,6 +46,7 @@ pub(super) static KINDS: [Kind; 5] = [
         observed: "3303/0/5700",
         lifetime_s: 300,
         binding: Binding::U,
+        security: DemoSecurity::PreSharedKey,
         loss_percent: 0,
         reboots_every: None,
         build: build_weather_station,
@@ -55,6 +57,7 @@ pub(super) static KINDS: [Kind; 5] = [
         observed: "3300/0/5700",
         lifetime_s: 120,
         binding: Binding::UQ,
+        security: DemoSecurity::PreSharedKey,
         loss_percent: 0,
         reboots_every: None,
         build: build_meter,
@@ -65,6 +68,7 @@ pub(super) static KINDS: [Kind; 5] = [
         observed: "3303/0/5700",
         lifetime_s: 120,
         binding: Binding::U,
+        security: DemoSecurity::NoSec,
         loss_percent: 20,
         reboots_every: None,
         build: build_door,
@@ -75,6 +79,7 @@ pub(super) static KINDS: [Kind; 5] = [
         observed: "3311/0/5805",
         lifetime_s: 60,
         binding: Binding::U,
+        security: DemoSecurity::RawPublicKey,
         loss_percent: 0,
         reboots_every: Some(Duration::from_secs(45)),
         build: build_lamp,
@@ -85,6 +90,7 @@ pub(super) static KINDS: [Kind; 5] = [
         observed: "31001/0/2",
         lifetime_s: 300,
         binding: Binding::U,
+        security: DemoSecurity::Certificate,
         loss_percent: 0,
         reboots_every: None,
         build: build_coffee_machine,

@@ -9,12 +9,12 @@ mod coffee;
 mod kinds;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dunlin_client::{Client, Config, Event, Factory, Now};
+use dunlin_client::{Client, Config, Credentials, Event, Factory, Now};
 use dunlin_lwm2m::definition::parse_ddf;
+use dunlin_lwm2m::operation::Binding;
 use dunlin_lwm2m::{EndpointName, Registry};
 use dunlin_net::client::{ClientLoop, Host};
 use dunlin_net::seed;
@@ -55,6 +55,59 @@ pub struct DemoClient {
     kind: &'static Kind,
 }
 
+/// By what a demo Client and its Servers know each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DemoSecurity {
+    /// Nothing.
+    NoSec,
+    /// A pre-shared key.
+    PreSharedKey,
+    /// Raw public keys.
+    RawPublicKey,
+    /// Certificates.
+    Certificate,
+}
+
+impl DemoClient {
+    /// What kind of thing it is; several Clients may be of one kind, and their names begin with it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind.name
+    }
+
+    /// How it is secured.
+    #[must_use]
+    pub fn security(&self) -> DemoSecurity {
+        self.kind.security
+    }
+
+    /// The lifetime that suits it, in seconds.
+    #[must_use]
+    pub fn lifetime_s(&self) -> u32 {
+        self.kind.lifetime_s
+    }
+
+    /// The binding that suits it.
+    #[must_use]
+    pub fn binding(&self) -> Binding {
+        self.kind.binding
+    }
+}
+
+/// What a demo Client knows when it is switched on for the first time.
+#[derive(Clone, Debug)]
+pub enum Provisioned {
+    /// Its Server, by this URI and without security.
+    Server(String),
+    /// Its Bootstrap-Server alone.
+    BootstrapServer {
+        /// Where it is.
+        uri: String,
+        /// By what they know each other.
+        credentials: Credentials,
+    },
+}
+
 /// `count` Clients of all kinds in turn; no more than [`CLIENTS_MAX`].
 #[must_use]
 pub fn demo_clients(count: usize) -> Vec<DemoClient> {
@@ -73,17 +126,16 @@ pub fn demo_clients(count: usize) -> Vec<DemoClient> {
     clients.collect()
 }
 
-/// Runs these Clients, which register with the Server at `server`, until `stop` is done; then they
-/// de-register.
+/// Runs these Clients until `stop` is done; then they de-register.
 pub async fn run_demo_clients(
-    server: SocketAddr,
-    clients: Vec<DemoClient>,
+    clients: Vec<(DemoClient, Provisioned)>,
     stop: impl Future<Output = ()>,
 ) {
     let (stopping, stopped) = watch::channel(false);
     let mut lives = JoinSet::new();
-    for client in clients {
-        lives.spawn(live(client.kind, client.endpoint, server, stopped.clone()));
+    for (client, provisioned) in clients {
+        let DemoClient { endpoint, kind, .. } = client;
+        lives.spawn(live(kind, endpoint, provisioned, stopped.clone()));
     }
     stop.await;
     // Nobody listening means that all have ended by themselves.
@@ -102,13 +154,13 @@ enum End {
 async fn live(
     kind: &'static Kind,
     name: String,
-    server: SocketAddr,
+    provisioned: Provisioned,
     mut stopped: watch::Receiver<bool>,
 ) {
     let kept = Arc::new(Mutex::new(None));
     let mut age_s = 0;
     loop {
-        let end = match one_life(kind, &name, server, &kept, &mut age_s, &mut stopped).await {
+        let end = match one_life(kind, &name, &provisioned, &kept, &mut age_s, &mut stopped).await {
             Ok(end) => end,
             Err(error) => {
                 tracing::warn!(client = %name, %error, "a demo client cannot run");
@@ -136,16 +188,20 @@ async fn until(stopped: &mut watch::Receiver<bool>) {
 async fn one_life(
     kind: &'static Kind,
     name: &str,
-    server: SocketAddr,
+    provisioned: &Provisioned,
     kept: &Arc<Mutex<Option<Vec<u8>>>>,
     age_s: &mut u64,
     stopped: &mut watch::Receiver<bool>,
 ) -> io::Result<End> {
-    let client = client(kind, name, server, kept)?;
+    let client = client(kind, name, provisioned, kept)?;
     let (orders, mut ordered) = mpsc::unbounded_channel();
     let host = DemoHost {
         kept: kept.clone(),
         loss_percent: kind.loss_percent,
+        installed: kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some(),
         random: ChaCha8Rng::from_seed(seed::draw()?),
         orders,
     };
@@ -188,14 +244,19 @@ async fn one_life(
 fn client(
     kind: &Kind,
     name: &str,
-    server: SocketAddr,
+    provisioned: &Provisioned,
     kept: &Mutex<Option<Vec<u8>>>,
 ) -> io::Result<Client> {
     let mut factory = Factory::new(registry()).map_err(io::Error::other)?;
-    let uri = format!("coap://{server}");
-    factory
-        .add_server(&uri, kind.lifetime_s, kind.binding)
-        .map_err(io::Error::other)?;
+    match provisioned {
+        Provisioned::Server(uri) => factory
+            .add_server(uri, kind.lifetime_s, kind.binding)
+            .map(drop),
+        Provisioned::BootstrapServer { uri, credentials } => {
+            factory.add_bootstrap_server(uri, credentials, 0, 0)
+        }
+    }
+    .map_err(io::Error::other)?;
     (kind.build)(&mut factory, name).map_err(io::Error::other)?;
     let mut config = Config::new(EndpointName::new(name).map_err(io::Error::other)?);
     config.awake_window = QUEUE_AWAKE_WINDOW;
@@ -225,6 +286,8 @@ struct DemoHost {
     kept: Arc<Mutex<Option<Vec<u8>>>>,
     /// How much of what passes is lost, each way.
     loss_percent: u32,
+    /// It has been registered: it hangs where it belongs, and where its radio is bad.
+    installed: bool,
     random: ChaCha8Rng,
     orders: mpsc::UnboundedSender<End>,
 }
@@ -237,6 +300,9 @@ impl Host for DemoHost {
     }
 
     fn event(&mut self, _client: &mut Client, _now: Now, event: Event) {
+        if matches!(event, Event::Registered { .. }) {
+            self.installed = true;
+        }
         let order = match event {
             Event::Reboot => End::Reboot,
             Event::FactoryReset => End::FactoryReset,
@@ -247,7 +313,7 @@ impl Host for DemoHost {
     }
 
     fn loses(&mut self) -> bool {
-        self.loss_percent > 0 && self.random.next_u32() % 100 < self.loss_percent
+        self.loss_percent > 0 && self.installed && self.random.next_u32() % 100 < self.loss_percent
     }
 }
 
@@ -259,8 +325,8 @@ mod tests {
     fn every_kind_is_built_and_moves_its_values() {
         for kind in &KINDS {
             let kept = Mutex::new(None);
-            let server = SocketAddr::from(([127, 0, 0, 1], 5683));
-            let mut client = client(kind, kind.name, server, &kept).expect("it is built");
+            let server = Provisioned::Server("coap://127.0.0.1:5683".into());
+            let mut client = client(kind, kind.name, &server, &kept).expect("it is built");
             let before = format!("{:?}", client.tree());
             for seconds in 1..=60 {
                 (kind.tick)(&mut client, Now::default(), seconds);

@@ -8,7 +8,8 @@ use anyhow::bail;
 use clap::Args as ClapArgs;
 use dunlin_node::{Config, Data, Node};
 use dunlin_sim::demo::{
-    CLIENTS_MAX, DEFINITIONS, DemoClient, QUEUE_AWAKE_WINDOW, demo_clients, run_demo_clients,
+    CLIENTS_MAX, DEFINITIONS, DemoClient, Provisioned, QUEUE_AWAKE_WINDOW, demo_clients,
+    run_demo_clients,
 };
 use ureq::http::Method;
 
@@ -81,9 +82,12 @@ fn run_devices(devices: Vec<DemoClient>, server: SocketAddr) -> anyhow::Result<(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let server = Provisioned::Server(format!("coap://{server}"));
+    let devices = devices.into_iter();
+    let devices = devices.map(|device| (device, server.clone())).collect();
     runtime.block_on(async {
         let mut ended = Ok(());
-        run_demo_clients(server, devices, async { ended = interrupted().await }).await;
+        run_demo_clients(devices, async { ended = interrupted().await }).await;
         ended
     })
 }
