@@ -14,13 +14,16 @@ use dunlin_lwm2m::{EndpointName, Path};
 use dunlin_server::change::{
     Change, Departed, NotificationKey, Observation, Registration, Request, Session, Snapshot,
 };
-use dunlin_server::{Commit, RequestId};
+use dunlin_server::{Commit, Event, EventKind, RequestId};
 use dunlin_store::{Batch, Fact, Store, StoreError, Table};
 use dunlin_transport::dtls::Secret;
 use dunlin_transport::{Address, WallTime};
 
 use crate::bootstraps;
-use crate::record::{Bytes, RecordError, decode, encode, structure};
+use crate::record::event::encode_with;
+use crate::record::{
+    Bytes, Item as _, RecordError, Written as _, begin, decode, encode, structure,
+};
 use crate::vault::Vault;
 
 /// A registration.
@@ -117,6 +120,9 @@ stamped!(
 pub(crate) struct Recorder {
     stamp: u64,
     vault: Arc<Vault>,
+    /// The registration that was written last, and its bytes: the event that tells it holds the same.
+    written: Option<Arc<Registration>>,
+    bytes: Vec<u8>,
 }
 
 impl Recorder {
@@ -125,6 +131,8 @@ impl Recorder {
         Self {
             stamp: last_stamp,
             vault,
+            written: None,
+            bytes: Vec::new(),
         }
     }
 
@@ -134,7 +142,37 @@ impl Recorder {
             self.stamp = (self.stamp + 1).max(batch.at_ms.saturating_mul(1_000));
             self.change(change, store, batch);
         }
-        batch.events.extend(commit.events.iter().map(encode));
+        batch
+            .events
+            .extend(commit.events.iter().map(|event| self.event(event)));
+        self.written = None;
+    }
+
+    fn event(&self, event: &Event) -> Vec<u8> {
+        let (EventKind::Registered { registration, .. } | EventKind::Updated { registration, .. }) =
+            &event.kind
+        else {
+            return encode(event);
+        };
+        let written = self.written.as_ref();
+        written
+            .filter(|written| Arc::ptr_eq(written, registration))
+            .and_then(|_| encode_with(event, &self.bytes))
+            .unwrap_or_else(|| encode(event))
+    }
+
+    /// The row of a registration, as [`Stamped`] is written; the bytes of the registration are kept.
+    fn registration_row(&mut self, registration: &Arc<Registration>) -> Vec<u8> {
+        let mut bytes = minicbor::Encoder::new(std::mem::take(&mut self.bytes));
+        bytes.writer_mut().clear();
+        registration.write(&mut bytes);
+        self.bytes = bytes.into_writer();
+        self.written = Some(registration.clone());
+        let mut row = begin();
+        row.array(2).done();
+        self.stamp.write(&mut row);
+        row.writer_mut().extend_from_slice(&self.bytes);
+        row.into_writer()
     }
 
     fn stamped<T>(&self, fact: T) -> Stamped<T> {
@@ -144,13 +182,12 @@ impl Recorder {
         }
     }
 
-    fn change(&self, change: &Change, store: &dyn Store, batch: &mut Batch) {
+    fn change(&mut self, change: &Change, store: &dyn Store, batch: &mut Batch) {
         let registrations = Table::Registrations;
         match change {
             Change::Register(registration) => {
                 let key = client_key(REGISTRATION, &registration.endpoint);
-                let row = self.stamped(Registration::clone(registration));
-                batch.put(registrations, key, encode(&row));
+                batch.put(registrations, key, self.registration_row(registration));
             }
             Change::Renew {
                 endpoint,
@@ -475,4 +512,99 @@ pub(crate) fn validate(key: &[u8], value: &[u8]) -> Result<(), String> {
         _ => return Err("a row of no known kind".to_owned()),
     };
     read.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use dunlin_lwm2m::link::ObjectLinks;
+    use dunlin_lwm2m::operation::Binding;
+    use dunlin_lwm2m::{Deviations, LwM2mVersion};
+    use dunlin_server::RegistrationId;
+    use dunlin_server::change::{Departure, FormatMemory};
+    use dunlin_server::event::Changed;
+    use dunlin_store::{MemoryStore, Retention};
+    use dunlin_transport::Identity;
+
+    use super::*;
+
+    fn registration(address: Address) -> Arc<Registration> {
+        Arc::new(Registration {
+            endpoint: EndpointName::new("urn:imei:490154203237518").expect("a name"),
+            id: RegistrationId::from_bits(7 << 100 | 5),
+            registered_at: WallTime(1_767_225_600_000),
+            updated_at: WallTime(1_767_225_600_001),
+            expires_at: WallTime(1_767_225_900_000),
+            contact_at: WallTime(1_767_225_600_000),
+            interval_s: 60,
+            lifetime_s: 300,
+            version: LwM2mVersion::V1_0,
+            binding: Binding::parse("UQ").expect("a binding"),
+            sms_number: None,
+            links: ObjectLinks::builder().instance(1, 0).instance(3, 0).build(),
+            address,
+            local: Some("::1".parse().expect("an address")),
+            identity: Identity::None,
+            parameters: vec![("x".into(), "y".into())],
+            deviations: Deviations::default(),
+            formats: FormatMemory::default(),
+        })
+    }
+
+    fn event(registration: &Registration, kind: EventKind) -> Event {
+        Event {
+            endpoint: registration.endpoint.clone(),
+            at: registration.updated_at,
+            kind,
+        }
+    }
+
+    /// The event of a registration copies what was written for the row: both must read as if each
+    /// had been written by itself.
+    #[test]
+    fn a_registration_is_written_once_and_reads_twice() {
+        let longest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535";
+        let addresses = ["192.168.100.200:56830", "[2001:db8::1]:5683", longest];
+        let addresses = addresses.map(|text| Address::Udp(text.parse().expect("an address")));
+        let sms = Address::Sms("+41791234567".into());
+        for address in addresses.into_iter().chain([sms]) {
+            let (stored, other) = (
+                registration(address),
+                registration(Address::Sms("1".into())),
+            );
+            let kinds = [
+                EventKind::Registered {
+                    registration: stored.clone(),
+                    replaced: Some(other.id),
+                },
+                EventKind::Updated {
+                    registration: stored.clone(),
+                    changed: Changed::default(),
+                },
+                // Not the one that is stored: nothing may be copied.
+                EventKind::Updated {
+                    registration: other.clone(),
+                    changed: Changed::default(),
+                },
+                EventKind::Departed {
+                    id: stored.id,
+                    reason: Departure::Expired,
+                },
+            ];
+            let commit = Commit {
+                number: 1,
+                changes: vec![Change::Register(stored.clone())],
+                events: kinds.map(|kind| event(&stored, kind)).into(),
+            };
+            let store = MemoryStore::new(Retention::default());
+            let mut batch = Batch::new(1);
+            Recorder::new(41, Arc::new(Vault::ephemeral())).record(&commit, &store, &mut batch);
+            let row = batch.facts[0].value().expect("it is put");
+            let row: Stamped<Registration> = decode(row).expect("it reads");
+            assert_eq!((row.stamp, &row.fact), (1_000, &*stored));
+            for (told, bytes) in commit.events.iter().zip(&batch.events) {
+                assert_eq!(*bytes, encode(told));
+                assert_eq!(decode::<Event>(bytes).expect("it reads"), *told);
+            }
+        }
+    }
 }

@@ -442,8 +442,7 @@ fn recall(known: &Known, store: &dyn Store, snapshot: &Snapshot) {
         };
         for event in &page.events {
             if let Ok(stored) = decode::<dunlin_server::Event>(&event.bytes) {
-                let (commit, index) = (event.position.commit.0, event.position.index as usize);
-                known.tell(commit, index, &stored);
+                known.learn(&stored);
             }
         }
         left -= page.events.len().min(left);

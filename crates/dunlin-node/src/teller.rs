@@ -240,16 +240,15 @@ impl Known {
         }
     }
 
-    /// Turns an event of the log into one of the API, and remembers what it tells. `None`: it is
-    /// nothing that the event stream knows.
-    pub(crate) fn tell(&self, commit: u64, index: usize, event: &Event) -> Option<ApiEvent> {
-        self.learn(event);
+    /// An event of the log as one of the API. `None`: it is nothing that the event stream knows.
+    pub(crate) fn shown(&self, commit: u64, index: usize, event: &Event) -> Option<ApiEvent> {
         view::event(commit, index, event, &|path| {
             self.version(&event.endpoint, path)
         })
     }
 
-    fn learn(&self, event: &Event) {
+    /// Remembers what an event tells.
+    pub(crate) fn learn(&self, event: &Event) {
         match &event.kind {
             EventKind::Registered { registration, .. }
             | EventKind::Updated { registration, .. } => self.learn_versions(registration),
@@ -313,7 +312,11 @@ fn run(known: &Known, told: &Receiver<Told>) {
         match told {
             Told::Durable(durable) => {
                 for (index, event) in durable.events.iter().enumerate() {
-                    if let Some(event) = known.tell(durable.commit, index, event) {
+                    known.learn(event);
+                    // Who begins to listen reads what came before from the log.
+                    if known.feed.has_consumers()
+                        && let Some(event) = known.shown(durable.commit, index, event)
+                    {
                         known.feed.publish(Arc::new(event));
                     }
                 }

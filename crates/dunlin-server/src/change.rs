@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_lwm2m::link::ObjectLinks;
@@ -190,8 +191,8 @@ pub struct Session {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// Put: a new registration, or a registration as it is after a change. Ends the memory of a
-    /// departed one of the same name.
-    Register(Box<Registration>),
+    /// departed one of the same name. The event that tells it shares it.
+    Register(Arc<Registration>),
     /// Amend: the registration lives longer.
     Renew {
         /// The Client.

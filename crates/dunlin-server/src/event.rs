@@ -3,6 +3,8 @@
 //! An [`Event`] is logged in the commit that makes it true, and is told when that commit is
 //! durable. A [`LiveEvent`] is told at once and kept by nobody: presence, knocks at the door.
 
+use std::sync::Arc;
+
 use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_lwm2m::{ContentFormat, EndpointName, Node, Path};
 use dunlin_transport::{Address, WallTime};
@@ -30,14 +32,14 @@ pub enum EventKind {
     /// It registered.
     Registered {
         /// As what.
-        registration: Box<Registration>,
+        registration: Arc<Registration>,
         /// The registration that this one replaced.
         replaced: Option<RegistrationId>,
     },
     /// It changed something by Update, or is reached elsewhere. A refresh is no event.
     Updated {
         /// What it is now.
-        registration: Box<Registration>,
+        registration: Arc<Registration>,
         /// What changed.
         changed: Changed,
     },

@@ -27,6 +27,14 @@ const GROUP_BATCHES_MAX: usize = 4096;
 /// A group is closed at this many bytes: the first in it waits for all of them to be written.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// A group of so many facts and events is that of a busy Server.
+const GROUP_BUSY_ITEMS: usize = 8;
+
+/// After the group of a busy Server the next one gathers for this long: a sync costs as much as ten
+/// registrations, and would come for every few of them. Whoever commits alone, one thing after the other,
+/// never waits for it; and a Client that is answered a moment later has not noticed.
+const GROUP_PAUSE: Duration = Duration::from_millis(2);
+
 /// The first pause after a failed write.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 
@@ -376,6 +384,11 @@ impl Group {
         self.batches.len() >= GROUP_BATCHES_MAX || self.bytes >= GROUP_BYTES_MAX
     }
 
+    fn is_busy(&self) -> bool {
+        let items = |batch: &Batch| batch.facts.len() + batch.events.len();
+        self.batches.iter().map(items).sum::<usize>() >= GROUP_BUSY_ITEMS
+    }
+
     fn complete(&mut self, last: CommitNumber) {
         let first = last.0 + 1 - self.done.len() as u64;
         for (number, done) in (first..).zip(self.done.drain(..)) {
@@ -408,8 +421,12 @@ impl Work {
             self.shared
                 .queued_bytes
                 .fetch_sub(group.bytes, Ordering::Relaxed);
+            let pause = group.is_busy() && !group.is_full();
             group.batches.clear();
             group.bytes = 0;
+            if pause {
+                thread::sleep(GROUP_PAUSE);
+            }
         }
     }
 

@@ -44,6 +44,25 @@ fn begin(w: &mut Writer, items: u64, number: u8) {
     w.u8(number).done();
 }
 
+/// The record of an event that tells a registration, which has been written already for its row:
+/// it is most of the event. `None` for other events.
+pub(crate) fn encode_with(event: &Event, registration: &[u8]) -> Option<Vec<u8>> {
+    let mut w = super::begin();
+    // As `structure!` writes it.
+    w.array(3).done();
+    event.endpoint.write(&mut w);
+    event.at.write(&mut w);
+    let (number, rest): (_, &dyn Fn(&mut Writer)) = match &event.kind {
+        EventKind::Registered { replaced, .. } => (0, &|w| replaced.write(w)),
+        EventKind::Updated { changed, .. } => (1, &|w| changed.write(w)),
+        _ => return None,
+    };
+    begin(&mut w, 3, number);
+    w.writer_mut().extend_from_slice(registration);
+    rest(&mut w);
+    Some(w.into_writer())
+}
+
 impl Item for EventKind {
     fn write(&self, w: &mut Writer) {
         match self {

@@ -35,23 +35,80 @@ macro_rules! through {
 }
 pub(super) use through;
 
+/// A value that is written as text or bytes that it holds or makes on the stack: for what every
+/// registration has, so that its record is written without a detour over the heap.
+macro_rules! straight {
+    ($type:ty as $other:ty: $to:expr, $from:expr) => {
+        impl Item for $type {
+            fn write(&self, w: &mut Writer) {
+                let to: fn(&$type, &mut Writer) = $to;
+                to(self, w);
+            }
+
+            fn read(r: &mut Reader<'_>) -> Read<Self> {
+                let from: fn($other) -> Option<$type> = $from;
+                let nothing = || Error::message(concat!("no ", stringify!($type)));
+                from(<$other>::read(r)?).ok_or_else(nothing)
+            }
+        }
+    };
+}
+pub(super) use straight;
+
+/// The longest text that is made on the stack: an IPv6 address with its longest scope and port has
+/// 67 characters.
+const SHORT_TEXT_MAX: usize = 80;
+
+/// Text on the stack.
+struct ShortText {
+    bytes: [u8; SHORT_TEXT_MAX],
+    length: usize,
+}
+
+impl ShortText {
+    fn of(value: &impl std::fmt::Display) -> Self {
+        let mut text = Self {
+            bytes: [0; SHORT_TEXT_MAX],
+            length: 0,
+        };
+        std::fmt::write(&mut text, format_args!("{value}")).expect("short enough");
+        text
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).expect("whole texts were put together")
+    }
+}
+
+impl std::fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.length + text.len();
+        let place = self.bytes.get_mut(self.length..end);
+        place
+            .ok_or(std::fmt::Error)?
+            .copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
 through!(ObjectId as u16: |id| id.0, |id| Some(ObjectId(id)));
 through!(ObjectInstanceId as u16: |id| id.0, |id| Some(ObjectInstanceId(id)));
 through!(ResourceId as u16: |id| id.0, |id| Some(ResourceId(id)));
 through!(ResourceInstanceId as u16: |id| id.0, |id| Some(ResourceInstanceId(id)));
 through!(ContentFormat as u16: |format| format.0, |format| Some(ContentFormat(format)));
 through!(Deviations as u64: |set| set.to_bits(), |bits| Some(Deviations::from_bits(bits)));
-through!(EndpointName as String: |name| name.as_str().to_owned(), |name| EndpointName::new(&name).ok());
+straight!(EndpointName as String: |name, w| w.str(name.as_str()).done(), |name| EndpointName::new(&name).ok());
 through!(SmsNumber as String: |number| number.as_str().to_owned(), |text| SmsNumber::new(&text));
-through!(LwM2mVersion as String: ToString::to_string, |text| text.parse().ok());
-through!(Binding as String: |binding| binding.as_str().to_owned(), |text| Binding::parse(&text));
-through!(ObjectLinks as Bytes: |links| Bytes(links.encode().to_vec()), |bytes| ObjectLinks::decode(&bytes.0).ok());
+straight!(LwM2mVersion as String: |version, w| w.str(ShortText::of(version).as_str()).done(), |text| text.parse().ok());
+straight!(Binding as String: |binding, w| w.str(binding.as_str()).done(), |text| Binding::parse(&text));
+straight!(ObjectLinks as Bytes: |links, w| w.bytes(links.encode()).done(), |bytes| ObjectLinks::decode(&bytes.0).ok());
 through!(Arguments as String: ToString::to_string, |text| text.parse().ok());
 through!(ResponseCode as u8: |code| code.to_byte(), ResponseCode::from_byte);
 through!(Path as Vec<u16>: |path| path.ids().to_vec(), |ids| Path::from_ids(&ids));
-through!(Token as Bytes: |token| Bytes(token.as_bytes().to_vec()), |bytes| Token::new(&bytes.0));
+straight!(Token as Bytes: |token, w| w.bytes(token.as_bytes()).done(), |bytes| Token::new(&bytes.0));
 through!(WallTime as u64: |time| time.0, |ms| Some(WallTime(ms)));
-through!(std::net::IpAddr as String: ToString::to_string, |text| text.parse().ok());
+straight!(std::net::IpAddr as String: |address, w| w.str(ShortText::of(address).as_str()).done(), |text| text.parse().ok());
 
 numbered!(WriteMode { 0 => Replace, 1 => Partial });
 
@@ -91,7 +148,11 @@ impl<T: Item + Copy> Item for Change<T> {
 impl Item for Address {
     fn write(&self, w: &mut Writer) {
         match self {
-            Self::Udp(socket) => (0u8, socket.to_string()).write(w),
+            Self::Udp(socket) => {
+                w.array(2).done();
+                w.u8(0).done();
+                w.str(ShortText::of(socket).as_str()).done();
+            }
             Self::Sms(number) => (1u8, number.to_string()).write(w),
         }
     }
@@ -111,7 +172,10 @@ impl Item for Address {
 impl Item for Identity {
     fn write(&self, w: &mut Writer) {
         match self {
-            Self::None => vec![0u8].write(w),
+            Self::None => {
+                w.array(1).done();
+                w.u8(0).done();
+            }
             Self::PreSharedKey(identity) => (1u8, Bytes(identity.to_vec())).write(w),
             Self::RawPublicKey(digest) => (2u8, Bytes(digest.to_vec())).write(w),
             Self::Certificate {

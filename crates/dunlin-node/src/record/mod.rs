@@ -6,9 +6,11 @@
 //! wrote, and a newer version byte is refused by name.
 
 mod bootstrap;
-mod event;
+pub(crate) mod event;
 mod lwm2m;
 mod server;
+
+use std::sync::Arc;
 
 use minicbor::data::Type;
 use minicbor::decode::Error;
@@ -45,9 +47,19 @@ pub(crate) trait Item: Sized {
     fn read(r: &mut Reader<'_>) -> Read<Self>;
 }
 
+/// Room for most records, so that writing one does not make its buffer grow step by step.
+const RECORD_BYTES: usize = 256;
+
+/// A record to be written: its version, and nothing yet.
+pub(crate) fn begin() -> Writer {
+    let mut bytes = Vec::with_capacity(RECORD_BYTES);
+    bytes.push(VERSION);
+    Encoder::new(bytes)
+}
+
 /// The bytes of a record.
 pub(crate) fn encode<T: Item>(item: &T) -> Vec<u8> {
-    let mut writer = Encoder::new(vec![VERSION]);
+    let mut writer = begin();
     item.write(&mut writer);
     writer.into_writer()
 }
@@ -216,6 +228,16 @@ impl<T: Item> Item for Vec<T> {
         // The length is not trusted with memory: a damaged one ends when the bytes do.
         let length = length(r)?;
         (0..length).map(|_| T::read(r)).collect()
+    }
+}
+
+impl<T: Item> Item for Arc<T> {
+    fn write(&self, w: &mut Writer) {
+        T::write(self, w);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Read<Self> {
+        T::read(r).map(Arc::new)
     }
 }
 

@@ -10,13 +10,13 @@ use dunlin_server::{RegistrationId, RequestId};
 use minicbor::data::Type;
 use minicbor::decode::Error;
 
-use super::lwm2m::through;
+use super::lwm2m::straight;
 use super::{Bytes, Item, Read, Reader, Writer, Written as _, length, numbered, structure};
 
-through!(RegistrationId as Bytes: |id| Bytes(id.to_bits().to_be_bytes().to_vec()), |bytes| {
+straight!(RegistrationId as Bytes: |id, w| w.bytes(&id.to_bits().to_be_bytes()).done(), |bytes| {
     Some(RegistrationId::from_bits(u128::from_be_bytes(bytes.0.try_into().ok()?)))
 });
-through!(RequestId as Bytes: |id| Bytes(id.to_bits().to_be_bytes().to_vec()), |bytes| {
+straight!(RequestId as Bytes: |id, w| w.bytes(&id.to_bits().to_be_bytes()).done(), |bytes| {
     Some(RequestId::from_bits(u128::from_be_bytes(bytes.0.try_into().ok()?)))
 });
 

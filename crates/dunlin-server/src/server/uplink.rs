@@ -1,5 +1,7 @@
 //! The registration interface; TS 1.0 §5.3: Register, Update, De-register, and the lifetime.
 
+use std::sync::Arc;
+
 use dunlin_lwm2m::operation::{Deregister, Register, ResponseCode, Strictness, Update, Uplink};
 use dunlin_lwm2m::{Deviation, EndpointName};
 use dunlin_transport::{
@@ -327,7 +329,7 @@ impl Server {
         register: Register,
         elsewhere: Option<RegistrationId>,
     ) {
-        let registration = self.registration_of(now, peer, register);
+        let registration = Arc::new(self.registration_of(now, peer, register));
         let endpoint = registration.endpoint.clone();
         let id = registration.id;
         self.transport.hold(peer);
@@ -347,8 +349,7 @@ impl Server {
         client.work = replaced.and_then(|before| before.work);
         let secured = registration.identity != Identity::None;
         let key = self.book.insert(client);
-        self.effects
-            .change(Change::Register(Box::new(registration.clone())));
+        self.effects.change(Change::Register(registration.clone()));
         if secured || self.book.client(key).keeps_session {
             self.store_session(key);
         }
@@ -357,7 +358,7 @@ impl Server {
         }
         self.adopt(now, key);
         let kind = EventKind::Registered {
-            registration: Box::new(registration),
+            registration,
             replaced: replaced_id,
         };
         self.effects.event(Event {
@@ -640,13 +641,12 @@ impl Server {
     /// Writes the whole registration, and tells what changed.
     pub(super) fn store_registration(&mut self, now: Now, key: ClientKey, changed: Changed) {
         let client = self.book.client(key);
-        let registration = client.record(now, self.transport.peer(client.peer));
+        let registration = Arc::new(client.record(now, self.transport.peer(client.peer)));
         let endpoint = registration.endpoint.clone();
         self.book.client_mut(key).stored_expires_at = registration.expires_at;
-        self.effects
-            .change(Change::Register(Box::new(registration.clone())));
+        self.effects.change(Change::Register(registration.clone()));
         let kind = EventKind::Updated {
-            registration: Box::new(registration),
+            registration,
             changed,
         };
         self.effects.event(Event {

@@ -23,8 +23,9 @@ use crate::journal::{Row, RowVisitor, SCAN_ROWS_MAX};
 use crate::log::frame::u64_at;
 use crate::log::sync_folder;
 
-/// One thread flushes while the other compacts.
-const ENGINE_THREADS: usize = 2;
+/// One thread flushes and compacts by turns. With two, the engine lets one of them turn idly, without
+/// ever sleeping, while the other compacts.
+const ENGINE_THREADS: usize = 1;
 
 /// How often the end of a flush is looked for; the engine has no call-back for it.
 const FLUSH_LOOK: Duration = Duration::from_millis(2);
