@@ -35,7 +35,7 @@ pub trait Backend: Send + Sync + 'static {
     /// A page of the Clients that fit, in an order that stays the same from page to page.
     fn clients(&self, query: ClientQuery) -> Answer<'_, ClientPage>;
 
-    /// One registered Client. Fails with `client_unknown`, or `client_expired` and the time.
+    /// One registered Client. Fails with `client_unknown`, or `client_expired` or `client_deregistered` and the time.
     fn client<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, Client>;
 
     /// Removes the registration, as if the Client had de-registered. Fails like [`Backend::client`].

@@ -97,6 +97,8 @@ codes! {
         "Compare the name with GET /api/v1/clients; names are case-sensitive.";
     ClientExpired "client_expired" 404 "The Client's registration has expired"
         "Wait until it registers again; 'expired_at' says since when it is missing.";
+    ClientDeregistered "client_deregistered" 404 "The Client's registration was ended"
+        "Wait until it registers again; 'deregistered_at' says when it ended.";
     TargetUnknown "target_unknown" 404 "The Client has not announced this Object or Object Instance"
         "Look at 'objects' of the Client.";
     DefinitionUnknown "definition_unknown" 404 "There is no definition of this Object"
@@ -282,6 +284,8 @@ pub struct Particulars {
     pub place: Option<(u64, u64)>,
     /// When the registration expired.
     pub expired_at: Option<Timestamp>,
+    /// When the registration was ended, by the Client or through the API.
+    pub deregistered_at: Option<Timestamp>,
     /// Seconds after which trying again makes sense.
     pub retry_after_s: Option<u32>,
     /// The HTTP methods that the route does take.
@@ -334,6 +338,19 @@ impl Problem {
         let detail = format!("The registration of \"{endpoint}\" expired at {at}.");
         let mut problem = Problem::new(Code::ClientExpired, detail);
         problem.particulars_mut().expired_at = Some(at);
+        problem
+    }
+
+    /// `client_deregistered` for this name; `forgotten` when not the Client but a caller of the API
+    /// has ended the registration.
+    pub fn client_deregistered(endpoint: &str, at: Timestamp, forgotten: bool) -> Problem {
+        let detail = if forgotten {
+            format!("The registration of \"{endpoint}\" was removed through the API at {at}.")
+        } else {
+            format!("\"{endpoint}\" de-registered at {at}.")
+        };
+        let mut problem = Problem::new(Code::ClientDeregistered, detail);
+        problem.particulars_mut().deregistered_at = Some(at);
         problem
     }
 
@@ -397,6 +414,7 @@ impl Problem {
             line: particulars.place.map(|(line, _)| line),
             column: particulars.place.map(|(_, column)| column),
             expired_at: particulars.expired_at.map(|at| at.to_string()),
+            deregistered_at: particulars.deregistered_at.map(|at| at.to_string()),
             errors: particulars.faults,
         }
     }
@@ -433,6 +451,9 @@ pub struct ProblemView {
     /// When the registration expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expired_at: Option<String>,
+    /// When the registration was ended, by the Client or through the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deregistered_at: Option<String>,
     /// The faults of a table that was sent, by row and column.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,

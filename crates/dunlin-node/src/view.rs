@@ -211,8 +211,13 @@ pub(crate) fn command(command: ApiCommand) -> (Command, Option<dunlin_lwm2m::Con
 pub(crate) fn refused(endpoint: &EndpointName, refused: Refused) -> Problem {
     let code = match &refused {
         Refused::ClientUnknown => return Problem::client_unknown(endpoint.as_str()),
-        Refused::ClientExpired { at, .. } => {
-            return Problem::client_expired(endpoint.as_str(), time(*at));
+        Refused::ClientExpired { at, reason } => {
+            let (name, at) = (endpoint.as_str(), time(*at));
+            return match reason {
+                Departure::Expired => Problem::client_expired(name, at),
+                Departure::Deregistered => Problem::client_deregistered(name, at, false),
+                Departure::Forgotten => Problem::client_deregistered(name, at, true),
+            };
         }
         Refused::ClientAsleep | Refused::QueueFull { .. } => Code::QueueFull,
         Refused::ServerFull { .. } => Code::Overloaded,
@@ -640,6 +645,25 @@ mod tests {
             Ok(CompletionAnswer::Created(path)) => path,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn how_a_registration_ended_has_its_own_code() {
+        let name = EndpointName::new("lamp").expect("a name");
+        let code = |reason| {
+            let at = WallTime(1_000);
+            let problem = refused(&name, Refused::ClientExpired { at, reason });
+            let view = problem.view();
+            (view.code, view.expired_at, view.deregistered_at)
+        };
+        let at = Some(Timestamp(1_000).to_string());
+        let deregistered = ("client_deregistered".to_owned(), None, at.clone());
+        assert_eq!(
+            code(Departure::Expired),
+            ("client_expired".to_owned(), at, None)
+        );
+        assert_eq!(code(Departure::Deregistered), deregistered);
+        assert_eq!(code(Departure::Forgotten), deregistered);
     }
 
     #[test]
