@@ -20,6 +20,9 @@ use dunlin_lwm2m::{
     Resource,
 };
 
+use dunlin_server::BootstrapRunId;
+use dunlin_server::bootstrap::{BootstrapRun, Finding, Plan, Profile, ProfileName};
+
 use crate::auth::{TokenRecord, Tokens};
 use crate::credential::{self, Credential, ServerIdentity};
 use crate::error::{Code, Problem};
@@ -124,6 +127,39 @@ pub trait Backend: Send + Sync + 'static {
         Box::pin(std::future::ready(Err(problem)))
     }
 
+    /// The bootstrap profiles, by name.
+    fn profiles(&self) -> Result<Vec<Arc<Profile>>, Problem>;
+
+    /// Adds a bootstrap profile, or puts it in the place of the one with its name, durably before it answers; with
+    /// `dry_run` it is checked alone.
+    fn put_profile(
+        &self,
+        profile: Profile,
+        dry_run: bool,
+    ) -> Answer<'_, Result<ProfilePut, ProfileRefused>>;
+
+    /// Removes a bootstrap profile; false if there is none of this name.
+    fn remove_profile(&self, name: ProfileName) -> Answer<'_, bool>;
+
+    /// What a Client would be given, in which steps: by the profile of this name, or by the one that is for it. Fails with
+    /// `profile_unknown` and `profile_unusable`.
+    fn bootstrap_plan<'a>(
+        &'a self,
+        endpoint: &'a EndpointName,
+        by: Option<ProfileName>,
+    ) -> Answer<'a, (ProfileName, Plan)>;
+
+    /// Bootstrap runs, the newest first, at most `limit`: those of one Client, or the last of all.
+    fn bootstrap_runs(
+        &self,
+        endpoint: Option<EndpointName>,
+        limit: usize,
+    ) -> Answer<'_, Vec<BootstrapRun>>;
+
+    /// Begins a bootstrap run with a Client that can be reached. Fails with `client_unknown`, `profile_unknown` and
+    /// `profile_unusable`.
+    fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId>;
+
     /// Whether requests can be served now; otherwise the reason, for `/readyz`.
     fn ready(&self) -> Result<(), String>;
 
@@ -156,6 +192,32 @@ pub struct ClientPage {
     pub next: Option<String>,
     /// How many Clients fit in all; `None` where counting them would cost too much.
     pub total: Option<u64>,
+}
+
+/// What came of putting a bootstrap profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProfilePut {
+    /// Whether one of this name was there before.
+    pub replaced: bool,
+    /// What is worth a second look.
+    pub advice: Vec<Finding>,
+}
+
+/// Why a bootstrap profile was not put.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProfileRefused {
+    /// It cannot be used.
+    Faults(Vec<Finding>),
+    /// Another one is for exactly the same Clients.
+    Taken {
+        /// Its name.
+        by: ProfileName,
+    },
+    /// There are too many.
+    TooMany {
+        /// How many there may be.
+        max: usize,
+    },
 }
 
 /// A page of credentials.

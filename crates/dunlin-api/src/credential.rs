@@ -454,12 +454,17 @@ fn short(fingerprint: &[u8; 32]) -> String {
     format!("sha256:{}…", HEXLOWER_PERMISSIVE.encode(&fingerprint[..6]))
 }
 
-/// DER out of PEM with this label, base64 or hexadecimal.
-fn bytes_of(text: &str, label: &str) -> Result<Vec<u8>, String> {
-    let text = text.trim();
+/// DER out of PEM with this label, base64 or hexadecimal; a private key is refused.
+pub(crate) fn bytes_of(text: &str, label: &str) -> Result<Vec<u8>, String> {
     if text.contains("PRIVATE KEY-----") {
         return Err("This is a private key; the Client keeps it to itself, and its public key or certificate goes here.".into());
     }
+    Ok(der_of(text, label)?.to_vec())
+}
+
+/// DER out of PEM with this label, base64 or hexadecimal.
+pub(crate) fn der_of(text: &str, label: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    let text = text.trim();
     let body = if text.starts_with("-----BEGIN ") {
         let begin = format!("-----BEGIN {label}-----");
         let end = format!("-----END {label}-----");
@@ -472,15 +477,15 @@ fn bytes_of(text: &str, label: &str) -> Result<Vec<u8>, String> {
     } else {
         text
     };
-    let compact: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let compact: Zeroizing<String> =
+        Zeroizing::new(body.chars().filter(|c| !c.is_ascii_whitespace()).collect());
     if compact.len() > 2 * DER_BYTES_MAX {
         return Err(format!("More than {DER_BYTES_MAX} bytes are not taken."));
     }
     let hex = compact.bytes().all(|byte| byte.is_ascii_hexdigit());
     let encoding = if hex { Encoding::Hex } else { Encoding::Base64 };
-    let bytes =
-        decode(&compact, encoding).ok_or("This is neither PEM nor base64 nor hexadecimal.")?;
-    Ok(bytes.to_vec())
+    decode(&compact, encoding)
+        .ok_or_else(|| "This is neither PEM nor base64 nor hexadecimal.".to_owned())
 }
 
 #[cfg(test)]

@@ -131,6 +131,12 @@ codes! {
         "Correct what 'errors' names by row and column, and import the whole file again.";
     ProfileUnknown "profile_unknown" 404 "There is no bootstrap profile with this name"
         "Look at GET /api/v1/profiles.";
+    ProfileInvalid "profile_invalid" 400 "A bootstrap profile cannot be used"
+        "Correct what 'field' names; docs/reference/rest.md shows a profile.";
+    ProfileTaken "profile_taken" 409 "Another bootstrap profile stands there"
+        "Change or remove the profile named in 'detail', or give this one other Clients.";
+    ProfileUnusable "profile_unusable" 409 "The bootstrap profile does not work for this Client"
+        "Change the profile as 'detail' says; GET /api/v1/bootstrap/plan/{ep} shows what it comes to.";
 
     // What may be done.
     OperationNotAllowed "operation_not_allowed" 405 "LwM2M has no such operation at this level"

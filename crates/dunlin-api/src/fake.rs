@@ -13,11 +13,16 @@ use dunlin_lwm2m::{
     ResourceInstanceId, Value,
 };
 
+use dunlin_server::BootstrapRunId;
+use dunlin_server::bootstrap::{
+    BootstrapRun, KeyPair, KeySource, PairKind, Plan, Profile, ProfileName,
+};
+
 use crate::auth::{TokenRecord, Tokens};
 use crate::backend::{
     Answer, Backend, ClientPage, ClientQuery, Command, Completion, CompletionAnswer,
-    CredentialPage, DefinitionFile, Observation, OperateSettings, Outcome, Reading, Replay,
-    Request, RequestId, RequestState,
+    CredentialPage, DefinitionFile, Observation, OperateSettings, Outcome, ProfilePut,
+    ProfileRefused, Reading, Replay, Request, RequestId, RequestState,
 };
 use crate::credential::{self, Credential, CredentialId, Key, ServerIdentity};
 use crate::error::{Code, Problem};
@@ -52,6 +57,10 @@ pub struct State {
     pub tokens: Vec<TokenRecord>,
     /// Credentials with their keys, by endpoint name.
     pub credentials: BTreeMap<EndpointName, Vec<(Credential, Option<Key>)>>,
+    /// Bootstrap profiles by name.
+    pub profiles: BTreeMap<ProfileName, Arc<Profile>>,
+    /// Bootstrap runs, the newest first.
+    pub runs: Vec<BootstrapRun>,
     /// Why it is not ready.
     pub unready: Option<String>,
 }
@@ -581,6 +590,83 @@ impl Backend for Fake {
         }))
     }
 
+    fn profiles(&self) -> Result<Vec<Arc<Profile>>, Problem> {
+        Ok(self.state().profiles.values().cloned().collect())
+    }
+
+    fn put_profile(
+        &self,
+        profile: Profile,
+        dry_run: bool,
+    ) -> Answer<'_, Result<ProfilePut, ProfileRefused>> {
+        let mut state = self.state();
+        let findings = profile.check(&state.registry);
+        if !findings.faults.is_empty() {
+            return ready(Ok(Err(ProfileRefused::Faults(findings.faults))));
+        }
+        let same =
+            |one: &&Arc<Profile>| one.name != profile.name && one.selector == profile.selector;
+        if let Some(other) = state.profiles.values().find(same) {
+            let by = other.name.clone();
+            return ready(Ok(Err(ProfileRefused::Taken { by })));
+        }
+        let put = ProfilePut {
+            replaced: state.profiles.contains_key(&profile.name),
+            advice: findings.advice,
+        };
+        if !dry_run {
+            state
+                .profiles
+                .insert(profile.name.clone(), Arc::new(profile));
+        }
+        ready(Ok(Ok(put)))
+    }
+
+    fn remove_profile(&self, name: ProfileName) -> Answer<'_, bool> {
+        ready(Ok(self.state().profiles.remove(&name).is_some()))
+    }
+
+    fn bootstrap_plan<'a>(
+        &'a self,
+        endpoint: &'a EndpointName,
+        by: Option<ProfileName>,
+    ) -> Answer<'a, (ProfileName, Plan)> {
+        let state = self.state();
+        let profiles = state.profiles.values().map(AsRef::as_ref);
+        let found = match by {
+            Some(name) => state.profiles.get(&name).map(AsRef::as_ref),
+            None => dunlin_server::bootstrap::choose(profiles, endpoint),
+        };
+        let Some(profile) = found else {
+            let detail = format!("No bootstrap profile is for \"{endpoint}\".");
+            return ready(Err(Problem::new(Code::ProfileUnknown, detail)));
+        };
+        let plan = profile
+            .provision(endpoint, &state.registry, &mut NoKeys)
+            .map_err(|error| error.to_string())
+            .and_then(|provision| Plan::preview(&provision, []).map_err(|error| error.to_string()));
+        let unusable = |reason: String| Problem::new(Code::ProfileUnusable, format!("{reason}."));
+        ready(
+            plan.map(|plan| (profile.name.clone(), plan))
+                .map_err(unusable),
+        )
+    }
+
+    fn bootstrap_runs(
+        &self,
+        endpoint: Option<EndpointName>,
+        limit: usize,
+    ) -> Answer<'_, Vec<BootstrapRun>> {
+        let state = self.state();
+        let runs = state.runs.iter();
+        let own = runs.filter(|run| endpoint.as_ref().is_none_or(|name| run.endpoint == *name));
+        ready(Ok(own.take(limit).cloned().collect()))
+    }
+
+    fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId> {
+        ready(self.known(endpoint).map(|_| BootstrapRunId::from_bits(7)))
+    }
+
     fn ready(&self) -> Result<(), String> {
         self.state().unready.clone().map_or(Ok(()), Err)
     }
@@ -591,6 +677,23 @@ impl Backend for Fake {
 
     fn now(&self) -> Timestamp {
         NOW
+    }
+}
+
+/// Keys for a plan that nobody carries out.
+struct NoKeys;
+
+impl KeySource for NoKeys {
+    fn random(&mut self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+
+    fn key_pair(&mut self, _: PairKind, _: &EndpointName) -> Option<KeyPair> {
+        None
+    }
+
+    fn server_public(&self, _: PairKind) -> Option<Vec<u8>> {
+        None
     }
 }
 

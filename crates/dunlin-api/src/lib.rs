@@ -14,6 +14,7 @@ pub mod fake;
 pub mod fuzz;
 mod guard;
 pub mod knock;
+mod profile;
 mod route;
 mod serve;
 mod state;

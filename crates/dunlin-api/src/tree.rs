@@ -137,7 +137,10 @@ fn instance_view(instance: &Instance, definition: Option<&ObjectDefinition>) -> 
     }
 }
 
-fn resource_view(resource: &Resource, definition: Option<&ObjectDefinition>) -> ResourceView {
+pub(crate) fn resource_view(
+    resource: &Resource,
+    definition: Option<&ObjectDefinition>,
+) -> ResourceView {
     let definition = definition.and_then(|definition| definition.resource(resource.id));
     let first = match &resource.value {
         ResourceValue::Single(value) => Some(value),
@@ -285,17 +288,31 @@ pub(crate) fn parse_instance(
     };
     members.finish()?;
     let mut instance = Instance::new(given.unwrap_or(ObjectInstanceId(0)));
+    for resource in parse_resources(list, &field, definition)? {
+        instance.insert(resource);
+    }
+    Ok((given, instance))
+}
+
+/// Reads a list of Resources that stands at `field` in the body.
+pub(crate) fn parse_resources(
+    list: &[Json],
+    field: &str,
+    definition: Option<&ObjectDefinition>,
+) -> Result<Vec<Resource>, Problem> {
+    let mut resources: Vec<Resource> = Vec::with_capacity(list.len());
     for (at, json) in list.iter().enumerate() {
         let at = format!("{field}[{at}]");
         let mut members = Members::of(json, &at)?;
         let id = read_id(&mut members)?
             .ok_or_else(|| invalid(&members.field("id"), "The id of the resource is missing."))?;
         let resource = read_resource(members, ResourceId(id), definition)?;
-        if instance.insert(resource).is_some() {
+        if resources.iter().any(|one| one.id == resource.id) {
             return Err(invalid(&at, format!("The resource {id} stands twice.")));
         }
+        resources.push(resource);
     }
-    Ok((given, instance))
+    Ok(resources)
 }
 
 fn check_kind(members: &mut Members<'_>, kind: &str) -> Result<(), Problem> {

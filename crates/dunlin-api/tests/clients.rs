@@ -144,7 +144,7 @@ async fn bad_questions_are_refused_with_the_reason() {
         ("/clients/lamp/device", 400, "path_invalid", None),
         ("/clients/lamp/3/0/65535", 400, "path_invalid", None),
         ("/clients/lamp/03", 400, "path_invalid", None),
-        ("/profiles/default", 501, "not_supported", None),
+        ("/profiles/default", 404, "profile_unknown", None),
         ("/knocks?limit=1", 400, "query_invalid", Some("limit")),
     ] {
         let reply = get(&fake, path).await;

@@ -259,8 +259,11 @@ async fn no_route_is_without_a_role() {
             // and what changes dunlin is for admin alone.
             let admin = path.contains("/tokens")
                 || (path.contains("/objects") && method == "PUT")
-                || (path.contains("/credentials") && method != "GET");
-            let operation = path.contains("{o}") || (method == "DELETE" && !admin);
+                || (path.contains("/credentials") && method != "GET")
+                || (path.contains("/profiles") && method != "GET");
+            let operation = path.contains("{o}")
+                || path.ends_with("/bootstrap")
+                || (method == "DELETE" && !admin);
             if admin || operation {
                 let refused = ask(
                     &fake,

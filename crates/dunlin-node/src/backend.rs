@@ -9,8 +9,8 @@ use std::time::Duration;
 use dunlin_api::auth::{TokenRecord, Tokens};
 use dunlin_api::backend::{
     Answer, Backend, ClientPage, ClientQuery, Command as ApiCommand, CredentialPage,
-    DefinitionFile, Observation, OperateSettings, Outcome as ApiOutcome, Reading, Replay, Request,
-    RequestId as ApiRequestId,
+    DefinitionFile, Observation, OperateSettings, Outcome as ApiOutcome, ProfilePut,
+    ProfileRefused, Reading, Replay, Request, RequestId as ApiRequestId,
 };
 use dunlin_api::credential::{self, Credential};
 use dunlin_api::error::{Code, Problem};
@@ -20,15 +20,19 @@ use dunlin_api::view::Client;
 use dunlin_lwm2m::definition::parse_ddf;
 use dunlin_lwm2m::{EndpointName, Path, Registry};
 use dunlin_net::clock;
+use dunlin_server::bootstrap::{BootstrapRun, Plan, Profile, ProfileName};
 use dunlin_server::change::Registration;
 use dunlin_server::{
-    ClientCursor, ClientFilter, Command, ListedClient, Refused, RequestId, RequestTicket, Settings,
+    BootstrapRunId, ClientCursor, ClientFilter, Command, ListedClient, Refused, RequestId,
+    RequestTicket, Settings,
 };
 use dunlin_store::{
     Batch, CatalogKey, CommitNumber, Committer, ObjectKey, Store, Submission, TokenKey,
 };
 use dunlin_transport::Now;
 use tokio::sync::oneshot;
+
+pub(crate) use bootstrapping::sentences;
 
 use crate::credentials::Credentials;
 use crate::directory::Directory;
@@ -681,6 +685,42 @@ impl Backend for NodeBackend {
             self.credentials.apply(prepared);
             Ok(Ok(counts))
         })
+    }
+
+    fn profiles(&self) -> Done<Vec<Arc<Profile>>> {
+        Ok(self.all_profiles())
+    }
+
+    fn put_profile(
+        &self,
+        profile: Profile,
+        dry_run: bool,
+    ) -> Answer<'_, Result<ProfilePut, ProfileRefused>> {
+        Box::pin(self.enter_profile(profile, dry_run))
+    }
+
+    fn remove_profile(&self, name: ProfileName) -> Answer<'_, bool> {
+        Box::pin(self.drop_profile(name))
+    }
+
+    fn bootstrap_plan<'a>(
+        &'a self,
+        endpoint: &'a EndpointName,
+        by: Option<ProfileName>,
+    ) -> Answer<'a, (ProfileName, Plan)> {
+        Box::pin(self.plan_of(endpoint, by))
+    }
+
+    fn bootstrap_runs(
+        &self,
+        endpoint: Option<EndpointName>,
+        limit: usize,
+    ) -> Answer<'_, Vec<BootstrapRun>> {
+        Box::pin(self.runs(endpoint, limit))
+    }
+
+    fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId> {
+        Box::pin(self.begin_run(endpoint))
     }
 
     fn ready(&self) -> Result<(), String> {

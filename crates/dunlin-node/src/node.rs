@@ -248,9 +248,9 @@ impl Node {
     /// # Errors
     /// What is wrong with it, or why it cannot be kept, as sentences.
     pub async fn put_profile(&self, profile: Profile) -> Result<Vec<Finding>, Vec<String>> {
-        match self.backend.put_profile(profile, false).await {
+        match self.backend.enter_profile(profile, false).await {
             Ok(Ok(put)) => Ok(put.advice),
-            Ok(Err(refused)) => Err(refused.sentences()),
+            Ok(Err(refused)) => Err(crate::backend::sentences(&refused)),
             Err(problem) => Err(vec![problem.detail]),
         }
     }
@@ -264,7 +264,7 @@ impl Node {
         endpoint: Option<&EndpointName>,
         limit: usize,
     ) -> Result<Vec<BootstrapRun>, String> {
-        let runs = self.backend.bootstrap_runs(endpoint, limit).await;
+        let runs = self.backend.runs(endpoint.cloned(), limit).await;
         runs.map_err(|problem| problem.detail)
     }
 
@@ -273,7 +273,7 @@ impl Node {
     /// # Errors
     /// Why it does not begin.
     pub async fn bootstrap(&self, endpoint: &EndpointName) -> Result<BootstrapRunId, String> {
-        let begun = self.backend.begin_bootstrap(endpoint).await;
+        let begun = self.backend.begin_run(endpoint).await;
         begun.map_err(|problem| problem.detail)
     }
 

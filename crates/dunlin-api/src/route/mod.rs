@@ -16,6 +16,7 @@ use crate::error::{Code, Problem};
 use crate::state::{Api, Settings};
 use crate::{guard, ui};
 
+mod bootstrap;
 mod clients;
 mod credentials;
 mod describe;
@@ -39,6 +40,7 @@ fn table() -> OpenApiRouter<Api> {
         .merge(events::routes())
         .merge(knocks::routes())
         .merge(credentials::routes())
+        .merge(bootstrap::routes())
         .merge(objects::routes())
         .merge(tokens::routes())
         .merge(system::routes())
@@ -52,7 +54,6 @@ pub fn router(backend: Arc<dyn Backend>, settings: Settings) -> Router {
         .split_for_parts();
     routes
         .merge(system::health())
-        .merge(system::absent())
         .fallback(ui::fallback)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::describe::Failure;
 use crate::auth::{AuthContext, Role};
-use crate::error::{Code, Problem};
+use crate::error::Problem;
 use crate::extract::Params;
 use crate::state::Api;
 
@@ -25,29 +25,6 @@ pub(super) fn health() -> Router<Api> {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-}
-
-/// Nouns of the API that this version does not have yet. They answer with a reason, and stand in no description.
-pub(super) fn absent() -> Router<Api> {
-    let mut router = Router::new();
-    for path in [
-        "/api/v1/profiles",
-        "/api/v1/profiles/{name}",
-        "/api/v1/clients/{ep}/bootstrap",
-    ] {
-        router = router.route(path, any(not_supported));
-    }
-    router
-}
-
-async fn not_supported(auth: AuthContext) -> Problem {
-    match auth.require(Role::Read) {
-        Ok(()) => Problem::new(
-            Code::NotSupported,
-            "Bootstrap profiles cannot be managed in this version.",
-        ),
-        Err(problem) => problem,
-    }
 }
 
 /// Describes the API as OpenAPI 3.1.

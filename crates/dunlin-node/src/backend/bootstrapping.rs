@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use dunlin_api::backend::{ProfilePut, ProfileRefused};
 use dunlin_api::error::{Code, Problem};
 use dunlin_lwm2m::{EndpointName, Path};
-use dunlin_server::bootstrap::{BootstrapRun, Finding, Plan, Profile, ProfileName};
+use dunlin_server::bootstrap::{BootstrapRun, Plan, Profile, ProfileName};
 use dunlin_server::{BootstrapRunId, NoProfile};
 use dunlin_store::Batch;
 use tokio::sync::oneshot;
@@ -14,79 +15,42 @@ use crate::bootstraps;
 use crate::profiles::{PROFILES_MAX, Refused};
 use crate::view;
 
-/// What came of putting a profile.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PutProfile {
-    /// Whether one of this name was there before.
-    pub(crate) replaced: bool,
-    /// What is worth a second look.
-    pub(crate) advice: Vec<Finding>,
-}
-
-/// Why a profile was not put.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum ProfileRefused {
-    /// It cannot be used.
-    Faults(Vec<Finding>),
-    /// Another one is for exactly the same Clients.
-    Taken {
-        /// Its name.
-        by: ProfileName,
-    },
-    /// There are too many.
-    TooMany {
-        /// How many there may be.
-        max: usize,
-    },
-}
-
-impl ProfileRefused {
-    /// What is wrong, for people.
-    pub(crate) fn sentences(&self) -> Vec<String> {
-        match self {
-            Self::Faults(faults) => faults.iter().map(Finding::to_string).collect(),
-            Self::Taken { by } => vec![format!("profile \"{by}\" is for the same Clients")],
-            Self::TooMany { max } => vec![format!("there are {max} profiles already")],
-        }
+/// What is wrong, for people.
+pub(crate) fn sentences(refused: &ProfileRefused) -> Vec<String> {
+    match refused {
+        ProfileRefused::Faults(faults) => faults.iter().map(ToString::to_string).collect(),
+        ProfileRefused::Taken { by } => vec![format!("profile \"{by}\" is for the same Clients")],
+        ProfileRefused::TooMany { max } => vec![format!("there are {max} profiles already")],
     }
 }
 
-impl From<Refused> for ProfileRefused {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Faults(faults) => Self::Faults(faults),
-            Refused::Taken { by } => Self::Taken { by },
-            Refused::TooMany => Self::TooMany { max: PROFILES_MAX },
-        }
+fn refused(refused: Refused) -> ProfileRefused {
+    match refused {
+        Refused::Faults(faults) => ProfileRefused::Faults(faults),
+        Refused::Taken { by } => ProfileRefused::Taken { by },
+        Refused::TooMany => ProfileRefused::TooMany { max: PROFILES_MAX },
     }
 }
 
-// The routes of the API ask all of this.
-#[allow(dead_code)]
 impl NodeBackend {
     /// All profiles, by name.
     pub(crate) fn all_profiles(&self) -> Vec<Arc<Profile>> {
         self.profiles.all()
     }
 
-    /// The profile of that name.
-    pub(crate) fn profile_named(&self, name: &ProfileName) -> Option<Arc<Profile>> {
-        self.profiles.named(name)
-    }
-
     /// Adds a profile, or puts it in the place of the one with its name; with `dry_run` it is
     /// checked alone.
-    pub(crate) async fn put_profile(
+    pub(crate) async fn enter_profile(
         &self,
         profile: Profile,
         dry_run: bool,
-    ) -> Done<Result<PutProfile, ProfileRefused>> {
+    ) -> Done<Result<ProfilePut, ProfileRefused>> {
         let _one = self.profiles.writing().await;
         let prepared = match self.profiles.prepare(profile, &self.known.registry()) {
             Ok(prepared) => prepared,
-            Err(refused) => return Ok(Err(refused.into())),
+            Err(why) => return Ok(Err(refused(why))),
         };
-        let put = PutProfile {
+        let put = ProfilePut {
             replaced: prepared.existed,
             advice: prepared.advice.clone(),
         };
@@ -97,9 +61,9 @@ impl NodeBackend {
     }
 
     /// Removes a profile; whether there was one.
-    pub(crate) async fn remove_profile(&self, name: &ProfileName) -> Done<bool> {
+    pub(crate) async fn drop_profile(&self, name: ProfileName) -> Done<bool> {
         let _one = self.profiles.writing().await;
-        let Some(prepared) = self.profiles.prepare_removal(name) else {
+        let Some(prepared) = self.profiles.prepare_removal(&name) else {
             return Ok(false);
         };
         self.keep_profile(prepared).await?;
@@ -117,13 +81,13 @@ impl NodeBackend {
     /// What a Client would be given, and in which steps: by the profile of that name, or by the
     /// one that is for it. Keys that would be made are made for show. A Client that is registered
     /// is taken to have what it registered.
-    pub(crate) async fn bootstrap_plan(
+    pub(crate) async fn plan_of(
         &self,
         endpoint: &EndpointName,
-        by: Option<&ProfileName>,
+        by: Option<ProfileName>,
     ) -> Done<(ProfileName, Plan)> {
         let profile = match by {
-            Some(name) => self.profiles.named(name),
+            Some(name) => self.profiles.named(&name),
             None => self.profiles.choose(endpoint),
         };
         let profile = profile.ok_or_else(|| no_profile(endpoint, &NoProfile::Unknown))?;
@@ -150,7 +114,7 @@ impl NodeBackend {
     }
 
     /// Begins a run with a Client that the Bootstrap-Server can reach.
-    pub(crate) async fn begin_bootstrap(&self, endpoint: &EndpointName) -> Done<BootstrapRunId> {
+    pub(crate) async fn begin_run(&self, endpoint: &EndpointName) -> Done<BootstrapRunId> {
         let shard = self.shard_to_bootstrap(endpoint).await?;
         let provision = self
             .provisioning
@@ -189,13 +153,13 @@ impl NodeBackend {
     }
 
     /// Bootstrap runs, the newest first: those of one Client, or the last of all.
-    pub(crate) async fn bootstrap_runs(
+    pub(crate) async fn runs(
         &self,
-        endpoint: Option<&EndpointName>,
+        endpoint: Option<EndpointName>,
         limit: usize,
     ) -> Done<Vec<BootstrapRun>> {
         let mut runs = match endpoint {
-            Some(endpoint) => self.runs_of(endpoint).await?,
+            Some(endpoint) => self.runs_of(&endpoint).await?,
             None => self.known.recent_bootstraps(limit),
         };
         runs.truncate(limit);
@@ -225,7 +189,7 @@ impl NodeBackend {
 fn no_profile(endpoint: &EndpointName, refused: &NoProfile) -> Problem {
     match refused {
         NoProfile::Unusable { reason } => Problem::new(
-            Code::Internal,
+            Code::ProfileUnusable,
             format!("\"{endpoint}\" cannot be bootstrapped: {reason}."),
         ),
         _ => Problem::new(
