@@ -31,13 +31,15 @@ pub(crate) fn turn(root: &Path, list: &List, only: &[&str]) -> Result<(), Fault>
     let (copy, built) = (target.join("mutants/tree"), target.join("mutants/target"));
     copy_tree(root, &copy)?;
     let wanted = |item: &&Item| only.is_empty() || only.contains(&item.id.as_str());
+    let items = list.items.iter().filter(wanted);
+    let mut turns: Vec<(&Item, &Mutation)> = items
+        .filter_map(|item| Some((item, item.mutation.as_ref()?)))
+        .collect();
+    // What is built quickly comes first: tests of one machine, then those of the whole product.
+    turns.sort_by_key(|(item, mutation)| mutation.test(item).package == env!("CARGO_PKG_NAME"));
+    let count = turns.len();
     let mut faults = Vec::new();
-    let mut count = 0;
-    for item in list.items.iter().filter(wanted) {
-        let Some(mutation) = &item.mutation else {
-            continue;
-        };
-        count += 1;
+    for (item, mutation) in turns {
         let begun = Instant::now();
         let verdict = turn_one(&copy, &built, item, mutation)?;
         println!(

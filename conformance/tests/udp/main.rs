@@ -8,6 +8,7 @@ mod access;
 mod bootstrap;
 mod common;
 mod formats;
+mod impolite;
 mod management;
 mod objects;
 mod registration;

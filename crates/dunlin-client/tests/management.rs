@@ -497,15 +497,21 @@ fn ts_8_5_execute_refusals() {
 #[test]
 fn ts_5_4_5_arguments_reach_the_embedder() {
     let mut world = World::registered();
-    let trigger = Operation::Execute {
-        path: path("/3/0/4"),
-        arguments: Arguments::new(vec![Argument {
-            digit: 2,
-            value: Some("10.3".into()),
-        }])
-        .unwrap(),
+    let given = Arguments::new(vec![Argument {
+        digit: 2,
+        value: Some("10.3".into()),
+    }])
+    .unwrap();
+    let reset = Operation::Execute {
+        path: path("/3/0/12"),
+        arguments: given.clone(),
     };
-    assert_eq!(world.code(&trigger), ResponseCode::Changed);
+    assert_eq!(world.code(&reset), ResponseCode::Changed);
+    let told = world.told();
+    let [Event::Executed { arguments, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(*arguments, given);
 }
 
 #[test]
@@ -524,6 +530,9 @@ fn ts_5_4_6_create_with_a_number_and_without() {
     });
     let created: Vec<Path> = created.flatten().collect();
     assert_eq!(created, [path("/3303/7"), path("/3303/2")]);
+    for made in ["/3303/7", "/3303/2"] {
+        assert_eq!(world.code(&read(made)), ResponseCode::Content);
+    }
 }
 
 /// Leshan 1.x writes Object Links into `sv`.
