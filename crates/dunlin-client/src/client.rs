@@ -365,7 +365,7 @@ impl Client {
         let observations = self.observations.iter().filter_map(|one| {
             let registration = self.registrations.get(&one.server)?;
             let sleeps = self.sleep.is_asleep();
-            let open = registration.phase == Phase::Registered || sleeps;
+            let open = registration.hears() || sleeps && !registration.doubted;
             one.next(&self.attributes.in_force(&registration.account, one.path))
                 .filter(|_| open)
         });

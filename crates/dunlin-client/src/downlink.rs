@@ -444,6 +444,8 @@ impl Client {
             due: false,
             not_before: self.now.instant,
             under_way: None,
+            sent: Vec::new(),
+            kept: Vec::new(),
         });
         self.tell(Event::Observed { server, path });
         Ok(())

@@ -5,12 +5,16 @@
 //! 3. It is told once the Minimum Period since the last one has passed, and the Server can be
 //!    reached; one at a time, each Confirmable.
 //! 4. When the Maximum Period passes it is told in any case.
+//! 5. What nobody acknowledges, and what changes until an Update is answered again, is kept and told
+//!    then, if the account stores notifications: all of it with its times in a format that has times
+//!    (JSON), the newest value in one that has none.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use dunlin_lwm2m::attribute::Attributes;
 use dunlin_lwm2m::{ContentFormat, Node, Path, ResourceValue, ShortServerId, Value};
-use dunlin_transport::{Instant, NotificationId, ObserverId, Token};
+use dunlin_transport::{Instant, NotificationId, ObserverId, Token, WallTime};
 
 /// One observation of one Server.
 #[derive(Clone, Debug)]
@@ -29,12 +33,77 @@ pub(crate) struct Observation {
     pub(crate) not_before: Instant,
     /// A notification that is not acknowledged yet.
     pub(crate) under_way: Option<NotificationId>,
+    /// What the notification under way says, the oldest first: it is told again if nobody hears it.
+    pub(crate) sent: Vec<Kept>,
+    /// What was worth telling since, the oldest first, while nobody may have been there to hear it
+    /// (Notification Storing, `/1/x/6`).
+    pub(crate) kept: Vec<Kept>,
+}
+
+/// More values than this an observation does not keep; the oldest go first, as they are worth the
+/// least. With them a Client of one value a minute can be away for an hour.
+pub(crate) const KEPT_MAX: usize = 64;
+
+/// A value that is to be told later, and when it was so.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kept {
+    pub(crate) at: WallTime,
+    pub(crate) node: Node,
 }
 
 impl Observation {
     /// Something below the observed path has changed and is `current` now.
     pub(crate) fn changed(&mut self, current: &Node, attributes: &Attributes) {
         self.due |= is_worth_telling(&self.told, current, attributes);
+    }
+
+    /// Keeps a value for later, if it is worth telling after the one before; one for each Minimum
+    /// Period, as there would have been notifications.
+    pub(crate) fn keep(&mut self, at: WallTime, current: &Node, attributes: &Attributes) {
+        let last = self.kept.last().or(self.sent.last());
+        let before = last.map_or(&self.told, |kept| &kept.node);
+        if !is_worth_telling(before, current, attributes) {
+            return;
+        }
+        let pmin = Duration::from_secs(attributes.pmin_s.unwrap_or(0).into());
+        let node = current.clone();
+        match self.kept.last_mut() {
+            Some(last) if at.since(last.at) < pmin => last.node = node,
+            _ => self.kept.push(Kept { at, node }),
+        }
+        if self.kept.len() > KEPT_MAX {
+            self.kept.remove(0);
+        }
+    }
+
+    /// The notification under way has been heard: what was kept beside it is told no more, but for
+    /// the newest value.
+    pub(crate) fn heard(&mut self) {
+        self.under_way = None;
+        self.sent.clear();
+        self.kept.clear();
+    }
+
+    /// Nobody has heard it: what it said is kept with the rest.
+    pub(crate) fn unheard(&mut self) {
+        self.under_way = None;
+        self.due = true;
+        let mut all = core::mem::take(&mut self.sent);
+        all.append(&mut self.kept);
+        all.drain(..all.len().saturating_sub(KEPT_MAX));
+        self.kept = all;
+    }
+
+    /// What a notification says now: what was kept, and the value of now.
+    pub(crate) fn history(&self, now: WallTime, current: &Node) -> Vec<Kept> {
+        let mut all = self.kept.clone();
+        if all.last().is_none_or(|last| last.node != *current) {
+            all.push(Kept {
+                at: now,
+                node: current.clone(),
+            });
+        }
+        all
     }
 
     /// When this is to be told, if nothing else happens.

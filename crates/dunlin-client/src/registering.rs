@@ -323,10 +323,20 @@ impl Client {
         let Some(server) = self.waiting_for(request) else {
             return;
         };
+        let (jitter, waits) = (self.jitter(), self.waits_for_server(server));
+        let now = self.now.instant;
         let registration = self.registrations.get_mut(&server).expect("it waits");
         match registration.phase.clone() {
             Phase::Leaving { again, .. } => {
                 registration.phase = again.map_or(Phase::Stopped, |at| Phase::Due { at });
+            }
+            Phase::Updating { .. } if waits => {
+                let pause = registration.out_of_reach(now, jitter);
+                self.tell(Event::RegistrationFailed {
+                    server,
+                    reason: Reason::NoAnswer(failure),
+                    again_in_s: pause.as_secs(),
+                });
             }
             _ => {
                 let peer = registration.peer;
@@ -334,6 +344,20 @@ impl Client {
                 self.doubt_session(peer);
             }
         }
+    }
+
+    /// Whether a Server that cannot be reached is waited for: it observes, wants what it misses kept
+    /// (`/1/x/6`), and may know us still. A new Register would end its observations.
+    fn waits_for_server(&self, server: ShortServerId) -> bool {
+        let registration = &self.registrations[&server];
+        !self.stopping
+            && registration.account.stores_notifications
+            && registration.expires_at > self.now.instant
+            && self.observations.iter().any(|one| one.server == server)
+    }
+
+    fn jitter(&mut self) -> f64 {
+        0.8 + 0.4 * f64::from(self.random.next_u32()) / f64::from(u32::MAX)
     }
 
     /// The session is over, or was never there. Whatever the Server knew of us, it hears it anew.
@@ -360,7 +384,7 @@ impl Client {
 
     fn fail_for(&mut self, server: ShortServerId, reason: Reason, asked_for: Duration) {
         self.end_observations(server);
-        let jitter = 0.8 + 0.4 * f64::from(self.random.next_u32()) / f64::from(u32::MAX);
+        let jitter = self.jitter();
         let Some(registration) = self.registrations.get_mut(&server) else {
             return;
         };

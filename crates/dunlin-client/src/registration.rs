@@ -120,6 +120,8 @@ pub(crate) struct Registration {
     quiet_until: Instant,
     /// An Update is asked for, whether or not anything has changed.
     pub(crate) update_wanted: bool,
+    /// A notification was not heard: nothing is told before an Update is answered.
+    pub(crate) doubted: bool,
     attempts: u32,
 }
 
@@ -136,6 +138,7 @@ impl Registration {
             refresh_at: Instant::ZERO,
             quiet_until: Instant::ZERO,
             update_wanted: false,
+            doubted: false,
             attempts: 0,
         }
     }
@@ -199,6 +202,7 @@ impl Registration {
         self.refresh_at = self.expires_at - (lifetime / 2).min(MAX_TRANSMIT_WAIT);
         self.told = Some(told);
         self.attempts = 0;
+        self.doubted = false;
         self.phase = Phase::Registered;
     }
 
@@ -207,6 +211,22 @@ impl Registration {
         self.quiet_until = now.saturating_add(pause);
         self.refresh_at = self.quiet_until;
         self.phase = Phase::Registered;
+    }
+
+    /// The Server does not answer an Update. It may know us for as long as the lifetime lasts: the
+    /// Update is tried again after a pause that grows, and what was observed is still observed.
+    pub(crate) fn out_of_reach(&mut self, now: Instant, jitter: f64) -> Duration {
+        let pause = pause_after(self.attempts, jitter);
+        self.attempts = self.attempts.saturating_add(1);
+        self.doubted = true;
+        self.update_wanted = true;
+        self.postponed(now, pause);
+        pause
+    }
+
+    /// Whether the Server can be told something now, as far as one knows.
+    pub(crate) fn hears(&self) -> bool {
+        self.phase == Phase::Registered && !self.doubted
     }
 
     /// It did not work: Due again after a pause that grows, stretched by `jitter` of 0.8 to 1.2,

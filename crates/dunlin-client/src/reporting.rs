@@ -5,12 +5,14 @@ use core::time::Duration;
 
 use dunlin_lwm2m::format;
 use dunlin_lwm2m::operation::{Response, ResponseCode};
+use dunlin_lwm2m::{ContentFormat, Timed, Timestamp};
 use dunlin_lwm2m::{Path, ShortServerId};
 use dunlin_transport::{NotificationId, ObserverId};
 
 use crate::access::Asker;
 use crate::client::Client;
 use crate::event::Event;
+use crate::notify::Kept;
 use crate::registration::Phase;
 use crate::tree::Refusal;
 
@@ -41,8 +43,17 @@ impl Client {
             alone: self.registrations.len() == 1,
         };
         let attributes = self.attributes.in_force(&registration.account, path);
+        let wall = self.now.wall;
+        let one = &self.observations[at];
+        let stores = registration.account.stores_notifications
+            && (one.under_way.is_some() || !registration.hears());
         match self.visible(asker, path) {
-            Ok(current) => self.observations[at].changed(&current, &attributes),
+            Ok(current) => {
+                if stores {
+                    self.observations[at].keep(wall, &current, &attributes);
+                }
+                self.observations[at].changed(&current, &attributes);
+            }
             // It is not to be told, or it is gone, which is told as an error.
             Err(refusal) => {
                 self.observations[at].due |= refusal.code != ResponseCode::Unauthorized;
@@ -62,7 +73,7 @@ impl Client {
                     .get(&one.server)
                     .is_some_and(|registration| {
                         let attributes = self.attributes.in_force(&registration.account, one.path);
-                        registration.phase == Phase::Registered
+                        registration.hears()
                             && one.next(&attributes).is_some_and(|next| next <= now)
                     })
             })
@@ -98,17 +109,20 @@ impl Client {
             alone: self.registrations.len() == 1,
         };
         let told = self.visible(asker, path).and_then(|node| {
-            let payload = format::encode(self.observations[at].format, path, &node)
+            let one = &self.observations[at];
+            let history = one.history(self.now.wall, &node);
+            let payload = encode(one.format, path, &history)
                 .map_err(|error| Refusal::new(error.code(), "the value has no such format"))?;
-            Ok((node, payload))
+            Ok((node, payload, history))
         });
-        let (node, payload) = match told {
+        let (node, payload, history) = match told {
             Ok(told) => told,
             // The right to read is gone, and may come back: nothing is said (TS 1.0 §5.5.2).
             Err(refusal) if refusal.code == ResponseCode::Unauthorized => {
                 let one = &mut self.observations[at];
                 one.due = false;
                 one.told_at = self.now.instant;
+                one.kept.clear();
                 return;
             }
             // What was observed is gone: an error ends the observation (RFC 7641 §4.2).
@@ -130,6 +144,11 @@ impl Client {
                 one.told_at = self.now.instant;
                 one.due = false;
                 one.under_way = confirmable.then_some(notification);
+                one.kept.clear();
+                one.sent = match confirmable {
+                    true => history,
+                    false => Vec::new(),
+                };
             }
             // Too much waits for this Server: a little later there may be room.
             Err(_) => {
@@ -148,7 +167,7 @@ impl Client {
             return;
         };
         if one.under_way == Some(notification) {
-            one.under_way = None;
+            one.heard();
         }
         // What has changed while it was under way has made it due, and is told next. The value of
         // now is not compared: one with a clock in it is never what was told.
@@ -176,8 +195,8 @@ impl Client {
         };
         registration.update_wanted = true;
         if registration.account.stores_notifications {
-            self.observations[at].under_way = None;
-            self.observations[at].due = true;
+            registration.doubted = true;
+            self.observations[at].unheard();
         } else {
             let _ = self.transport.remove_observer(self.now, observer);
             self.observer_gone(observer);
@@ -210,5 +229,35 @@ impl Client {
             let _ = self.transport.remove_observer(self.now, observer);
             self.observer_gone(observer);
         }
+    }
+}
+
+/// One value as it is; several with their times, where the format has room for times.
+fn encode(
+    format: ContentFormat,
+    path: Path,
+    history: &[Kept],
+) -> Result<Vec<u8>, format::EncodeError> {
+    let known = format::format(format).ok_or(format::EncodeError::Unsupported { id: format })?;
+    let mut payload = Vec::new();
+    match history {
+        [one] => known.encode(path, &one.node, &mut payload)?,
+        all if known.has_times() => {
+            let all: Vec<Timed> = all.iter().map(timed).collect();
+            known.encode_history(path, &all, &mut payload)?;
+        }
+        all => {
+            let newest = all.last().ok_or(format::EncodeError::Empty)?;
+            known.encode(path, &newest.node, &mut payload)?;
+        }
+    }
+    Ok(payload)
+}
+
+fn timed(kept: &Kept) -> Timed {
+    let ms = i64::try_from(kept.at.0).unwrap_or(i64::MAX);
+    Timed {
+        at: Some(Timestamp::Unix { ms }),
+        node: kept.node.clone(),
     }
 }

@@ -42,6 +42,10 @@ impl Format for Json {
         true
     }
 
+    fn has_times(&self) -> bool {
+        true
+    }
+
     fn encode(&self, path: Path, node: &Node, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let mut writer = Writer::new(path, node)?;
         writer.put_tree(path, node, None)?;

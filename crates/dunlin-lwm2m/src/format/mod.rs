@@ -45,6 +45,11 @@ pub trait Format: Sync {
     /// Whether it can carry more than one value, and so any target.
     fn is_structured(&self) -> bool;
 
+    /// Whether it can say when a value was so.
+    fn has_times(&self) -> bool {
+        false
+    }
+
     /// Appends `node`, which stands at `path`. An instance at the path of its Object is one whose
     /// number the receiver is to choose (Create).
     fn encode(&self, path: Path, node: &Node, out: &mut Vec<u8>) -> Result<(), EncodeError>;
