@@ -90,6 +90,8 @@ impl Config {
 pub(crate) enum Party {
     Server(ShortServerId),
     Bootstrap,
+    /// The server that a package is downloaded from (TS 1.0 §E.6).
+    Package,
 }
 
 /// An LwM2M Client: its Objects, and its registrations with every Server it has an account for.
@@ -273,6 +275,8 @@ impl Client {
         match asked {
             Party::Server(server) => self.server_found(server, need, address),
             Party::Bootstrap => self.bootstrap_server_found(need, address),
+            // Its questions are those of `firmware`.
+            Party::Package => {}
         }
         self.proceed(now);
     }

@@ -75,6 +75,7 @@ impl Client {
     /// Where a party is and what its account holds.
     fn keys_of(&self, party: Party) -> Result<(ServerUri, Credentials), Reason> {
         let account = match party {
+            Party::Package => self.package_account(),
             Party::Bootstrap => bootstrap_account(&self.tree).map(|one| (one.uri, one.security)),
             Party::Server(server) => self.registrations.get(&server).map(|one| {
                 let account = &one.account;
@@ -98,7 +99,15 @@ impl Client {
         }
         let mut all = self.registrations.iter();
         let found = all.find(|(_, one)| one.peer == Some(peer));
-        found.map(|(server, _)| Party::Server(*server))
+        let server = found.map(|(server, _)| Party::Server(*server));
+        server.or_else(|| (self.firmware.peer() == Some(peer)).then_some(Party::Package))
+    }
+
+    /// The session that a Server has opened for us at that address already, if there is one.
+    pub(crate) fn session_at(&self, address: &Address) -> Option<PeerId> {
+        let peers = self.registrations.values().filter_map(|one| one.peer);
+        let mut peers = peers.filter(|peer| self.has_session(*peer, address));
+        peers.next()
     }
 
     pub(crate) fn connected(&mut self, peer: PeerId) {
@@ -113,6 +122,7 @@ impl Client {
                     self.register_with(server, peer);
                 }
             }
+            Some(Party::Package) => self.package_server_connected(),
             // Nobody wants it any more.
             None => self.closing.push(peer),
         }
@@ -139,6 +149,7 @@ impl Client {
         match party {
             Party::Bootstrap => self.bootstrap_disconnected(reason),
             Party::Server(server) => self.server_disconnected(server, reason),
+            Party::Package => self.package_server_lost(),
         }
     }
 
@@ -207,7 +218,9 @@ impl Client {
         }
         let mut all = self.registrations.iter();
         let found = all.find(|(_, one)| one.phase == Phase::Connecting && is(one.peer));
-        found.map(|(server, _)| Party::Server(*server))
+        let server = found.map(|(server, _)| Party::Server(*server));
+        let package = self.firmware.is_connecting() && is(self.firmware.peer());
+        server.or_else(|| package.then_some(Party::Package))
     }
 
     fn accept(

@@ -26,12 +26,15 @@ use dunlin_lwm2m::operation::{Response, ResponseCode};
 use dunlin_lwm2m::{
     ContentFormat, Node, ObjectId, ObjectInstanceId, Path, Resource, ResourceValue, Value,
 };
-use dunlin_transport::{ExchangeId, Failure, FetchedBlock, Instant, RequestId, WrittenBlock};
+use dunlin_transport::{
+    ExchangeId, Failure, FetchedBlock, Instant, PeerId, RequestId, WrittenBlock,
+};
 
 use self::pull::Pull;
 use self::push::Push;
 use self::uri::{PackageUri, UriFault};
 use crate::access::Asker;
+use crate::account::{Scheme, ServerUri};
 use crate::client::Client;
 use crate::event::{Answer, Event, Need, NeedId, Output};
 use crate::object::PullProtocol;
@@ -224,6 +227,19 @@ impl Firmware {
 
     pub(crate) fn awaits(&self, need: NeedId) -> bool {
         self.awaited == Some(need)
+    }
+
+    /// The server that a package is downloaded from.
+    pub(crate) fn peer(&self) -> Option<PeerId> {
+        match &self.job {
+            Job::Pull(pull) => pull.peer(),
+            _ => None,
+        }
+    }
+
+    /// Whether a session with it is being opened.
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(&self.job, Job::Pull(pull) if pull.is_connecting())
     }
 
     /// The request for a block that is under way.
@@ -581,6 +597,41 @@ impl Client {
                 self.package_step(PackageStep::Confirm);
             }
             Some(FirmwareState::Idle | FirmwareState::Downloaded) | None => {}
+        }
+    }
+
+    /// Whose keys open a session with the server of the package: those of an account for the same host,
+    /// and best for the same port (TS 1.0 §E.6).
+    pub(crate) fn package_account(&self) -> Option<(ServerUri, ObjectInstanceId)> {
+        let Job::Pull(pull) = &self.firmware.job else {
+            return None;
+        };
+        self.account_for(pull)
+    }
+
+    fn account_for(&self, pull: &Pull) -> Option<(ServerUri, ObjectInstanceId)> {
+        let accounts = self.tree.instances(ObjectId::SECURITY).filter_map(|one| {
+            let uri = ServerUri::parse(one.value(0)?.as_str()?).ok()?;
+            let same = uri.scheme == Scheme::Coaps && uri.host.eq_ignore_ascii_case(pull.host());
+            same.then_some((uri, one.id))
+        });
+        let (uri, security) = accounts.max_by_key(|(uri, _)| uri.port == pull.port())?;
+        let port = pull.port();
+        Some((ServerUri { port, ..uri }, security))
+    }
+
+    pub(crate) fn package_server_connected(&mut self) {
+        if !self.firmware.is_connecting() {
+            return;
+        }
+        if let Job::Pull(pull) = core::mem::take(&mut self.firmware.job) {
+            self.pull_connected(pull);
+        }
+    }
+
+    pub(crate) fn package_server_lost(&mut self) {
+        if let Job::Pull(pull) = core::mem::take(&mut self.firmware.job) {
+            self.pull_lost(pull);
         }
     }
 

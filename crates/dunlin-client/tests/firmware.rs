@@ -9,11 +9,11 @@ use std::time::Duration;
 use common::*;
 use dunlin_client::object::{Delivery, FirmwareUpdate, PullProtocol};
 use dunlin_client::{
-    Address, Answer, Event, FirmwareState, Need, NeedId, PackageDone, PackageFault, PackageStep,
-    Tree,
+    Address, Answer, Credentials, Event, Factory, FirmwareState, Need, NeedId, PackageDone,
+    PackageFault, PackageStep, Tree,
 };
 use dunlin_lwm2m::operation::{Binding, Operation, ResponseCode, WriteMode};
-use dunlin_lwm2m::{ContentFormat, Instance, ObjectId, Resource, Value};
+use dunlin_lwm2m::{ContentFormat, Instance, ObjectId, Registry, Resource, Value};
 use dunlin_transport::coap::wire::datagram;
 use dunlin_transport::coap::{BlockValue, Code, Message, MessageType, OptionList, OptionNumber};
 use dunlin_transport::{Carriage, Event as Heard, RequestId};
@@ -927,4 +927,78 @@ fn ts_e_6_blocks_of_strangers_and_blocks_out_of_order_are_refused() {
     assert_eq!(message(&mut bench, &next), Some(Code::CHANGED));
     assert_eq!(bench.store.bytes, [7; 32]);
     assert_eq!(bench.state(), (2, 0));
+}
+
+/// A Client with an account for a Server at 5683 by this key, and a server with a package at 5684 of the same host.
+fn secured(key: &[u8]) -> Bench {
+    let psk = Credentials::Psk {
+        identity: b"urn:me".to_vec(),
+        key: key.to_vec(),
+    };
+    let mut factory = Factory::new(Registry::bundled()).unwrap();
+    let uri = format!("coaps://{}", server_address(0));
+    factory
+        .add_secured_server(&uri, &psk, LIFETIME_S, Binding::U)
+        .unwrap();
+    let protocols = [PullProtocol::Coap, PullProtocol::Coaps];
+    let firmware = FirmwareUpdate::instance(&protocols, Delivery::Both);
+    factory
+        .add_instance(ObjectId::FIRMWARE_UPDATE, firmware)
+        .unwrap();
+    let mut world = World::with(factory.build());
+    let mut server = Scripted::secured(0, None);
+    let mut files = Scripted::with_file(1, package(5_000));
+    server.keys.insert(b"urn:me".to_vec(), key.to_vec());
+    files
+        .keys
+        .insert(b"urn:me".to_vec(), b"0123456789abcdef".to_vec());
+    world.servers = vec![server, files];
+    world.start();
+    assert!(world.is_registered(0), "{:?}", world.news);
+    Bench {
+        world,
+        store: Store::default(),
+        files: Files::new(Vec::new()),
+    }
+}
+
+fn pull_secured(bench: &mut Bench, uri: &str) {
+    let code = bench.world.code(&write_text("/5/0/1", uri));
+    assert_eq!(code, ResponseCode::Changed);
+    bench.pump();
+}
+
+#[test]
+fn ts_e_6_coaps_uses_the_keys_of_the_account_for_that_host() {
+    let mut bench = secured(b"0123456789abcdef");
+    pull_secured(&mut bench, "coaps://127.0.0.1:5684/9/0/1");
+    assert_eq!(bench.state(), (2, 0));
+    assert_eq!(bench.store.bytes, package(5_000));
+    // The session of the download is over, that of the Server is not.
+    bench.pass_s(1);
+    assert!(bench.world.is_registered(0));
+    assert_eq!(bench.value("/5/0/7"), "2.0");
+}
+
+#[test]
+fn ts_e_6_coaps_without_keys_for_the_host_is_no_uri_of_ours() {
+    let mut bench = secured(b"0123456789abcdef");
+    pull_secured(&mut bench, "coaps://127.0.0.2:5684/9/0/1");
+    assert_eq!(bench.state(), (0, 7));
+}
+
+#[test]
+fn ts_e_6_coaps_with_the_wrong_key_is_a_lost_connection() {
+    let mut bench = secured(b"another key, far");
+    pull_secured(&mut bench, "coaps://127.0.0.1:5684/9/0/1");
+    assert_eq!(bench.state(), (1, 0));
+    for _ in 0..60 {
+        bench.pass_s(100);
+        // Registrations are kept alive meanwhile.
+        if bench.state().0 == 0 {
+            break;
+        }
+    }
+    assert_eq!(bench.state(), (0, 4));
+    assert!(bench.store.bytes.is_empty());
 }

@@ -1,4 +1,4 @@
-//! The Client downloads the package over CoAP, block by block (TS 1.0 §E.6, RFC 7959 §2.4).
+//! The Client downloads the package over CoAP or CoAP over DTLS, block by block (TS 1.0 §E.6, RFC 7959 §2.4).
 //!
 //! 1. What is there from before is asked for (`Resume`), then the address of a name (`Resolve`).
 //! 2. One block is fetched, stored, and the next one is fetched.
@@ -12,12 +12,13 @@ use core::time::Duration;
 use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_transport::coap::{BlockSize, BlockValue};
 use dunlin_transport::{
-    Address, Carriage, Failure, Fetch, FetchedBlock, Instant, PeerId, RequestId,
+    Address, Carriage, Failure, Fetch, FetchedBlock, Instant, PeerId, Port, RequestId,
 };
 
 use super::uri::PackageUri;
 use super::{Job, PackageDone, PackageFault, PackageOrigin, PackageStep};
-use crate::client::Client;
+use crate::client::{Client, Party};
+use crate::connecting::Reached;
 use crate::event::Need;
 use crate::object::PullProtocol;
 
@@ -55,6 +56,8 @@ enum Step {
         /// Whether the block that is being stored is the last one, and where it ends.
         stored: Option<(bool, u64)>,
     },
+    /// A session is being opened.
+    Connecting,
     /// A block is under way.
     Fetch(RequestId),
     /// Until it is tried again.
@@ -78,8 +81,24 @@ impl Pull {
     pub(super) fn next(&self) -> Option<Instant> {
         match self.step {
             Step::Pause(until) => Some(until),
-            Step::Outside { .. } | Step::Fetch(_) => None,
+            Step::Outside { .. } | Step::Connecting | Step::Fetch(_) => None,
         }
+    }
+
+    pub(super) fn peer(&self) -> Option<PeerId> {
+        self.peer
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        matches!(self.step, Step::Connecting)
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.uri.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.uri.port
     }
 
     pub(super) fn fetches(&self, request: RequestId) -> bool {
@@ -96,7 +115,7 @@ impl Client {
     ) {
         let stored = match pull.step {
             Step::Outside { stored } => stored,
-            Step::Fetch(_) | Step::Pause(_) => None,
+            Step::Connecting | Step::Fetch(_) | Step::Pause(_) => None,
         };
         match (stored, answer) {
             (_, Err(fault)) => {
@@ -126,9 +145,10 @@ impl Client {
 
     /// Finds the server's address.
     fn locate(&mut self, mut pull: Pull) {
-        if pull.uri.protocol != PullProtocol::Coap {
+        if pull.uri.protocol == PullProtocol::Coaps && self.account_for(&pull).is_none() {
+            // Nobody has given us keys for that server.
             self.end_pull(&pull);
-            return self.package_lost(PackageFault::UnsupportedProtocol);
+            return self.package_lost(PackageFault::InvalidUri);
         }
         let (host, port) = (pull.uri.host.clone(), pull.uri.port);
         if let Ok(ip) = host.parse::<IpAddr>() {
@@ -148,16 +168,61 @@ impl Client {
             }
             return self.pause_pull(pull);
         };
-        let peer = self
-            .transport
-            .peer_at(self.now, dunlin_transport::Port::Coap, &address, None);
-        if pull.peer != Some(peer) {
-            self.transport.hold(peer);
-            if let Some(old) = pull.peer.replace(peer) {
-                self.transport.release(old);
+        let before = pull.peer.take();
+        let secure = pull.uri.protocol == PullProtocol::Coaps;
+        let known = before
+            .filter(|_| secure)
+            .or_else(|| self.session_at(&address));
+        // The keys of the account are looked up by the download.
+        self.firmware.job = Job::Pull(pull);
+        let reached = match secure {
+            true => self.reach(Party::Package, &address, known),
+            false => {
+                let peer = self.transport.peer_at(self.now, Port::Coap, &address, None);
+                self.transport.hold(peer);
+                Ok(Reached::Peer(peer))
             }
+        };
+        let Job::Pull(mut pull) = core::mem::take(&mut self.firmware.job) else {
+            return;
+        };
+        if let Some(old) = before {
+            self.leave_package_server(old);
         }
+        match reached {
+            Ok(Reached::Peer(peer)) => {
+                pull.peer = Some(peer);
+                self.fetch_block(pull);
+            }
+            Ok(Reached::Connecting(peer)) => {
+                pull.peer = Some(peer);
+                pull.step = Step::Connecting;
+                self.firmware.job = Job::Pull(pull);
+            }
+            Err(_) => self.pause_pull(pull),
+        }
+    }
+
+    pub(super) fn pull_connected(&mut self, pull: Pull) {
         self.fetch_block(pull);
+    }
+
+    /// The session with the server is over, or could not be opened.
+    pub(super) fn pull_lost(&mut self, pull: Pull) {
+        match pull.step {
+            // It is tried again anyway, or does not need the server now.
+            Step::Pause(_) | Step::Outside { .. } => self.firmware.job = Job::Pull(pull),
+            Step::Connecting | Step::Fetch(_) => self.pause_pull(pull),
+        }
+    }
+
+    /// Nothing more is said to that server; a session that is nobody else's is ended.
+    fn leave_package_server(&mut self, peer: PeerId) {
+        if self.is_of_a_server(peer) {
+            self.transport.release(peer);
+        } else {
+            self.close(peer);
+        }
     }
 
     fn fetch_block(&mut self, mut pull: Pull) {
@@ -255,7 +320,15 @@ impl Client {
     }
 
     pub(super) fn pull_failed(&mut self, pull: Pull, _failure: Failure) {
+        let own = pull.peer.filter(|peer| !self.is_of_a_server(*peer));
         self.pause_pull(pull);
+        self.doubt_session(own);
+    }
+
+    fn is_of_a_server(&self, peer: PeerId) -> bool {
+        self.registrations
+            .values()
+            .any(|one| one.peer == Some(peer))
     }
 
     fn pause_pull(&mut self, mut pull: Pull) {
@@ -281,7 +354,7 @@ impl Client {
             let _ = self.transport.cancel_request(self.now, request);
         }
         if let Some(peer) = pull.peer {
-            self.transport.release(peer);
+            self.leave_package_server(peer);
         }
     }
 }

@@ -11,7 +11,8 @@ use dunlin_client::{
 };
 use dunlin_lwm2m::attribute::AttributesChange;
 use dunlin_lwm2m::operation::{
-    Arguments, Binding, Operation, Register, ResponseCode, Strictness, Update, Uplink, WriteMode,
+    Arguments, Binding, Operation, Register, Response, ResponseCode, Strictness, Update, Uplink,
+    WriteMode,
 };
 use dunlin_lwm2m::{
     ContentFormat, EndpointName, Instance, ObjectId, Path, Registry, Resource, ResourceValue,
@@ -412,6 +413,8 @@ pub(crate) struct Scripted {
     pub(crate) notified: Vec<(Duration, Answer)>,
     /// Resets notifications instead of acknowledging them.
     pub(crate) resets: bool,
+    /// What it answers a GET with: it is no Server then, but one that has files.
+    pub(crate) file: Option<Vec<u8>>,
     asked: Option<RequestId>,
     locations: u32,
     pub(crate) next_message_id: u16,
@@ -448,6 +451,7 @@ impl Scripted {
             next_refusal: None,
             notified: Vec::new(),
             resets: false,
+            file: None,
             asked: None,
             locations: 0,
             next_message_id: 7_000,
@@ -467,15 +471,36 @@ impl Scripted {
             cid_prefix: vec![0, 1, 7],
             ..dtls::Settings::default()
         };
-        let side = Side::Server {
-            strictness: Strictness::Strict,
+        this.secure(
+            index,
+            Side::Server {
+                strictness: Strictness::Strict,
+            },
+            dtls,
+        );
+        this
+    }
+
+    /// One that has a file, and gives it to who has the right key. The path is taken for one of LwM2M.
+    pub(crate) fn with_file(index: usize, file: Vec<u8>) -> Self {
+        let mut this = Self::new(index);
+        let dtls = dtls::Settings {
+            server: Some(ServerSettings::default()),
+            cid_prefix: vec![0, 1, 8],
+            ..dtls::Settings::default()
         };
+        let root = String::new();
+        this.secure(index, Side::Client { root }, dtls);
+        this.file = Some(file);
+        this
+    }
+
+    fn secure(&mut self, index: usize, side: Side, dtls: dtls::Settings) {
         let coap = dunlin_transport::coap::Config::default();
         let dtls = Some(dtls);
         let seed = [u8::try_from(index).unwrap() + 200; 32];
-        this.transport = Transport::new(TransportConfig { side, coap, dtls }, seed);
-        this.port = Port::Coaps;
-        this
+        self.transport = Transport::new(TransportConfig { side, coap, dtls }, seed);
+        self.port = Port::Coaps;
     }
 
     fn security_answer(&self, question: &Question) -> SecurityAnswer {
@@ -532,6 +557,13 @@ impl Scripted {
                         .answer_uplink(now, exchange, &answer, 0)
                         .unwrap();
                 }
+            }
+            Heard::Downlink { exchange, .. } => {
+                let file = self.file.clone().unwrap_or_default();
+                let content = Response::content(ContentFormat::OPAQUE, file);
+                self.transport
+                    .answer_downlink(now, exchange, content, 0)
+                    .unwrap();
             }
             Heard::Notified {
                 exchange, answer, ..

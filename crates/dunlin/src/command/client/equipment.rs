@@ -141,7 +141,7 @@ impl Equipment {
         }
         let mut samples = self.objects.constants();
         if self.packages.is_some() {
-            samples.extend(Packages::constants());
+            samples.extend(Packages::constants(client));
         }
         samples.extend(self.measure(&mut sources, now));
         samples.retain(|sample| match sample {

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dunlin_client::object::{Delivery, FirmwareUpdate, PullProtocol};
-use dunlin_client::{NeedId, PackageDone, PackageFault, PackageStep, Sample};
-use dunlin_lwm2m::Instance;
+use dunlin_client::{Client, NeedId, PackageDone, PackageFault, PackageStep, Sample};
+use dunlin_lwm2m::{Instance, ObjectId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
@@ -77,9 +77,17 @@ impl Packages {
         FirmwareUpdate::instance(&protocols, Delivery::Both)
     }
 
-    /// What the Object says of this program, whatever was kept by another one.
-    pub(super) fn constants() -> Vec<Sample> {
-        let instance = Self::instance();
+    /// What the Object says of this program, whatever was kept by another one. Without keys for any
+    /// Server nothing can be pulled by `coaps`.
+    pub(super) fn constants(client: &Client) -> Vec<Sample> {
+        let mut protocols = vec![PullProtocol::Coap];
+        let uris = client.tree().instances(ObjectId::SECURITY);
+        let uris = uris.filter_map(|security| security.value(0)?.as_str());
+        if uris.into_iter().any(|uri| uri.starts_with("coaps://")) {
+            protocols.push(PullProtocol::Coaps);
+        }
+        protocols.extend([PullProtocol::Http, PullProtocol::Https]);
+        let instance = FirmwareUpdate::instance(&protocols, Delivery::Both);
         let own = instance.into_resources().into_iter();
         own.filter(|resource| matches!(resource.id.0, 8 | 9))
             .map(|one| Sample::Value([5, 0, one.id.0].into(), one.value))
