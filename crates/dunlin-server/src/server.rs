@@ -133,7 +133,7 @@ impl Server {
         let dtls = config.dtls.clone();
         let config_of_transport = dunlin_transport::Config { side, coap, dtls };
         let transport = Transport::new(config_of_transport, transport_seed);
-        Self {
+        let mut server = Self {
             config,
             registry,
             random,
@@ -157,7 +157,9 @@ impl Server {
             transport_timeout: None,
             departed_timeout: None,
             stats: Stats::default(),
-        }
+        };
+        server.change_cid_prefix();
+        server
     }
 
     /// Takes up what was stored, before the first input. It may be called several times with parts

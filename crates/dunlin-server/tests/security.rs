@@ -12,12 +12,12 @@ use dunlin_server::command::RequestState;
 use dunlin_server::config::Admission;
 use dunlin_server::{
     Answer, Command, Event, EventKind, LiveEvent, Need, Output, Server, ServerConfig, Settings,
-    Snapshot, Verdict,
+    Snapshot, Verdict, VirtualShard, VirtualShards,
 };
 use dunlin_transport::dtls::{ClientSettings, Question, Secret, ServerSettings, Settings as Dtls};
 use dunlin_transport::{
     Address, Carriage, Config, Event as Heard, Identity, Now, Output as WireOutput, PeerId, Port,
-    SecurityAnswer, Side, Transport, WallTime,
+    Route, SecurityAnswer, Side, Transport, WallTime, route,
 };
 
 const NAME: &str = "urn:dev:1";
@@ -68,6 +68,8 @@ struct World {
     refused: Vec<String>,
     /// Numbers of the protected records that left the Server.
     numbers: Vec<u64>,
+    /// The virtual shards that datagrams of the Client name.
+    routed: Vec<u8>,
 }
 
 impl World {
@@ -101,6 +103,7 @@ impl World {
             events: Vec::new(),
             refused: Vec::new(),
             numbers: Vec::new(),
+            routed: Vec::new(),
         }
     }
 
@@ -178,6 +181,9 @@ impl World {
                     said = true;
                     let from = at(self.client_at);
                     let (now, bytes) = (self.now, transmit.bytes);
+                    if let Route::VirtualShard(shard) = route(&bytes) {
+                        self.routed.push(shard);
+                    }
                     self.server
                         .handle_receive(now, Port::Coaps, &from, None, &bytes);
                     self.drain_server();
@@ -479,5 +485,30 @@ fn no_number_is_used_twice_over_crashes_at_random_moments() {
         world.passes(Duration::from_secs(4));
         assert_eq!(world.answered, [ResponseCode::Changed], "seed {seed}");
         assert_eq!(world.asked, 1, "seed {seed}: one handshake in all");
+    }
+}
+
+#[test]
+fn the_very_first_session_names_a_virtual_shard_of_its_server() {
+    for seed in 1..6 {
+        let mut world = World::new();
+        let owned = VirtualShards::share(1, 2);
+        let config = ServerConfig {
+            owned,
+            ..world.server.config().clone()
+        };
+        world.server = Server::new(config, Arc::new(Registry::bundled()), [seed; 32]);
+        let peer = world.connect();
+        world.register(peer);
+        let view = world.server.client(world.now, &name()).unwrap();
+        let Some(session) = world.durable.sessions.get(&name()) else {
+            panic!("a session with a Connection ID is kept")
+        };
+        assert_eq!(session.endpoint, view.registration.endpoint);
+        let routed = world.routed.last().copied();
+        assert!(
+            routed.is_some_and(|shard| owned.contains(VirtualShard(shard))),
+            "{routed:?} of {owned:?}"
+        );
     }
 }

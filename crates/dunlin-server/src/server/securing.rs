@@ -48,11 +48,7 @@ impl Server {
     // Handshakes.
 
     pub(super) fn on_security_need(&mut self, asked: SecurityNeedId, need: Box<SecurityNeed>) {
-        // The session that may come of it belongs to one of our virtual shards by its Connection ID,
-        // another one each time, so that a change of their number spreads them evenly.
-        let shard = self.config.owned.choose(&mut self.random);
-        let [high, low] = self.config.node.to_be_bytes();
-        self.transport.set_cid_prefix(&[high, low, shard.0]);
+        self.change_cid_prefix();
         self.last_need += 1;
         let id = NeedId(self.last_need);
         if self.security_needs.len() >= SECURITY_NEEDS_MAX {
@@ -62,6 +58,15 @@ impl Server {
         self.security_needs.insert(id, asked);
         let need = Need::Security(need);
         self.effects.live(Output::Need { id, need });
+    }
+
+    /// The next session belongs to one of our virtual shards by its Connection ID, to another one
+    /// each time, so that a change of their number spreads them evenly. The ID is in ServerHello,
+    /// before anything is asked: so it is set beforehand.
+    pub(super) fn change_cid_prefix(&mut self) {
+        let shard = self.config.owned.choose(&mut self.random);
+        let [high, low] = self.config.node.to_be_bytes();
+        self.transport.set_cid_prefix(&[high, low, shard.0]);
     }
 
     pub(super) fn on_security_answer(&mut self, now: Now, need: NeedId, answer: SecurityAnswer) {
