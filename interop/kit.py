@@ -176,11 +176,11 @@ class Process:
 class Dunlin:
     """Our Server, on free ports of the loopback with a fresh data folder."""
 
-    def __init__(self, kit, *options):
+    def __init__(self, kit, *options, environment=()):
         self.folder = tempfile.mkdtemp(prefix="dunlin-interop-")
         self.coap, self.http = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
         self.uri, self.uri6 = f"coap://127.0.0.1:{self.coap}", f"coap://[::1]:{self.coap}"
-        environment = {**os.environ, "DUNLIN__SERVER__AWAKE_WINDOW_S": "3"}
+        environment = {**os.environ, "DUNLIN__SERVER__AWAKE_WINDOW_S": "3", **dict(environment)}
         self.process = kit.start([kit.dunlin, "serve", "--data", self.folder + "/data", "--coap",
                                   f"127.0.0.1:{self.coap}", "--coap", f"[::1]:{self.coap}", "--http", f"127.0.0.1:{self.http}", *options],
                                  env=environment)
@@ -371,6 +371,16 @@ class Kit:
                    f"aiocoap=={AIOCOAP}"], f"aiocoap {AIOCOAP}")
             partial.rename(place)
         return [sys.executable, HERE / "aiocoap/peer.py"], {**os.environ, "PYTHONPATH": str(place)}
+
+    def program(self, name, package):
+        found = shutil.which(name)
+        if not found:
+            raise Skipped(f"{name} is not installed (Debian: {package})")
+        return found
+
+    def libcoap_version(self):
+        said = subprocess.run([self.libcoap()], capture_output=True, text=True, timeout=10).stderr
+        return next((word.strip("v,") for word in said.split() if word.startswith("v4")), "4")
 
     def libcoap(self, role="client"):
         program = shutil.which(f"coap-{role}-notls") or shutil.which(f"coap-{role}")

@@ -224,6 +224,11 @@ public class Peer {
             }
 
             @Override
+            public void onRegistrationTimeout(ServerIdentity server, RegisterRequest request) {
+                say("event registration_timeout");
+            }
+
+            @Override
             public void onRegistrationSuccess(ServerIdentity server, RegisterRequest request, String id) {
                 say("event registered " + id);
             }

@@ -3,10 +3,22 @@
 // standard output. It ends with its input. See interop/run.
 
 import java.io.BufferedReader;
+import java.io.ByteArrayInputStream;
 import java.io.FileInputStream;
 import java.io.InputStreamReader;
 import java.net.InetAddress;
 import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyFactory;
+import java.security.PrivateKey;
+import java.security.PublicKey;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateFactory;
+import java.security.cert.X509Certificate;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.security.spec.X509EncodedKeySpec;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -18,6 +30,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.eclipse.californium.elements.config.Configuration;
+import org.eclipse.californium.scandium.config.DtlsConfig;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.LeshanClientBuilder;
 import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
@@ -46,6 +60,7 @@ import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.BindingMode;
+import org.eclipse.leshan.core.request.BootstrapRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.CreateRequest;
@@ -68,6 +83,7 @@ import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.ObserveCompositeResponse;
 import org.eclipse.leshan.core.response.ObserveResponse;
 import org.eclipse.leshan.core.response.ReadResponse;
+import org.eclipse.leshan.core.util.Hex;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
 import org.eclipse.leshan.server.model.StaticModelProvider;
@@ -76,10 +92,14 @@ import org.eclipse.leshan.server.queue.PresenceListener;
 import org.eclipse.leshan.server.registration.Registration;
 import org.eclipse.leshan.server.registration.RegistrationListener;
 import org.eclipse.leshan.server.registration.RegistrationUpdate;
+import org.eclipse.leshan.servers.security.InMemorySecurityStore;
+import org.eclipse.leshan.servers.security.SecurityInfo;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointsProvider;
 import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientProtocolProvider;
+import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClientProtocolProvider;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
 import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerProtocolProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerProtocolProvider;
 
 public class Peer {
     static final int SAMPLER = 33555;
@@ -90,7 +110,12 @@ public class Peer {
         System.out.flush();
     }
 
-    /** Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… | Peer bench URI */
+    /**
+     * Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… | Peer bench URI
+     *
+     * By system properties as with Leshan 1: `security`, `bootstrap`, `coaps`, `folder`, `key`, `identity`; `cid` is
+     * the length of the connection ids of DTLS, of which there are none without it.
+     */
     public static void main(String[] arguments) throws Exception {
         if (arguments[0].equals("bench")) {
             bench(arguments[1]);
@@ -166,8 +191,13 @@ public class Peer {
     static void connect(String uri, String endpoint, long lifetime, boolean queue, List<ObjectModel> models)
             throws Exception {
         ObjectsInitializer objects = new ObjectsInitializer(new StaticModel(models));
-        objects.setInstancesForObject(0, Security.noSec(uri, 123));
-        objects.setInstancesForObject(1, new Server(123, lifetime, EnumSet.of(BindingMode.U), false, BindingMode.U));
+        objects.setInstancesForObject(0, account(uri, endpoint));
+        if (Boolean.getBoolean("bootstrap")) {
+            objects.setClassForObject(1, Server.class);
+        } else {
+            objects.setInstancesForObject(1,
+                    new Server(123, lifetime, EnumSet.of(BindingMode.U), false, BindingMode.U));
+        }
         objects.setInstancesForObject(3, new Plain());
         Kept temperature = new Kept(0, 5700, 21.5, 5701, "Cel", 5601, 1.0, 5602, 40.0);
         objects.setInstancesForObject(TEMPERATURE, temperature);
@@ -180,12 +210,33 @@ public class Peer {
         objects.setClassForObject(SAMPLER, Kept.class);
         objects.setInstancesForObject(SAMPLER, sampler);
         LeshanClientBuilder builder = new LeshanClientBuilder(endpoint);
-        builder.setEndpointsProviders(new CaliforniumClientEndpointsProvider.Builder(new CoapClientProtocolProvider())
-                .setClientAddress(InetAddress.getByName(new URI(uri).getHost())).build());
+        CaliforniumClientEndpointsProvider.Builder endpoints = new CaliforniumClientEndpointsProvider.Builder(
+                new CoapClientProtocolProvider(), new CoapsClientProtocolProvider());
+        Configuration settings = endpoints.createDefaultConfiguration();
+        settings.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, Integer.getInteger("cid"));
+        endpoints.setConfiguration(settings);
+        endpoints.setClientAddress(InetAddress.getByName(new URI(uri).getHost()));
+        builder.setEndpointsProviders(endpoints.build());
         builder.setRegistrationEngineFactory(new DefaultRegistrationEngineFactory().setQueueMode(queue));
         builder.setObjects(objects.createAll());
         LeshanClient client = builder.build();
         client.addObserver(new LwM2mClientObserverAdapter() {
+            @Override
+            public void onBootstrapSuccess(LwM2mServer server, BootstrapRequest request) {
+                say("event bootstrapped");
+            }
+
+            @Override
+            public void onBootstrapFailure(LwM2mServer server, BootstrapRequest request, ResponseCode code,
+                    String message, Exception cause) {
+                say("event bootstrap_failed " + code + " " + message + " " + cause);
+            }
+
+            @Override
+            public void onRegistrationTimeout(LwM2mServer server, RegisterRequest request) {
+                say("event registration_timeout");
+            }
+
             @Override
             public void onRegistrationSuccess(LwM2mServer server, RegisterRequest request, String id) {
                 say("event registered " + id);
@@ -194,7 +245,7 @@ public class Peer {
             @Override
             public void onRegistrationFailure(LwM2mServer server, RegisterRequest request, ResponseCode code,
                     String message, Exception cause) {
-                say("event registration_failed " + code + " " + message);
+                say("event registration_failed " + code + " " + message + " " + cause);
             }
 
             @Override
@@ -237,12 +288,85 @@ public class Peer {
         client.destroy(false);
     }
 
+    // ---- security
+
+    static byte[] bytes(String file) throws Exception {
+        return Files.readAllBytes(Path.of(System.getProperty("folder"), file));
+    }
+
+    static byte[] key() {
+        return Hex.decodeHex(System.getProperty("key", "").toCharArray());
+    }
+
+    static PrivateKey privateKey(String file) throws Exception {
+        return KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(bytes(file)));
+    }
+
+    static PublicKey publicKey(String file) throws Exception {
+        return KeyFactory.getInstance("EC").generatePublic(new X509EncodedKeySpec(bytes(file)));
+    }
+
+    static X509Certificate certificate(String file) throws Exception {
+        return (X509Certificate) CertificateFactory.getInstance("X.509")
+                .generateCertificate(new ByteArrayInputStream(bytes(file)));
+    }
+
+    static Security account(String uri, String endpoint) throws Exception {
+        boolean first = Boolean.getBoolean("bootstrap");
+        byte[] identity = endpoint.getBytes(StandardCharsets.UTF_8);
+        switch (System.getProperty("security", "none")) {
+            case "psk":
+                return first ? Security.pskBootstrap(uri, identity, key()) : Security.psk(uri, 123, identity, key());
+            case "rpk":
+                return first
+                        ? Security.rpkBootstrap(uri, bytes("client.pub.der"), bytes("client.key.der"),
+                                bytes("server.pub.der"))
+                        : Security.rpk(uri, 123, bytes("client.pub.der"), bytes("client.key.der"),
+                                bytes("server.pub.der"));
+            case "x509":
+                return first
+                        ? Security.x509Bootstrap(uri, bytes("client.der"), bytes("client.key.der"),
+                                bytes("server.der"))
+                        : Security.x509(uri, 123, bytes("client.der"), bytes("client.key.der"), bytes("server.der"));
+            default:
+                return first ? Security.noSecBootstrap(uri) : Security.noSec(uri, 123);
+        }
+    }
+
+    static SecurityInfo info(String endpoint, String mode) throws Exception {
+        switch (mode) {
+            case "psk":
+                return SecurityInfo.newPreSharedKeyInfo(endpoint, endpoint, key());
+            case "rpk":
+                return SecurityInfo.newRawPublicKeyInfo(endpoint, publicKey("client.pub.der"));
+            default:
+                return SecurityInfo.newX509CertInfo(endpoint);
+        }
+    }
+
     // ---- the Server
 
     static void serve(String uri, List<ObjectModel> models) throws Exception {
         LeshanServerBuilder builder = new LeshanServerBuilder();
-        builder.setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder(new CoapServerProtocolProvider())
-                .addEndpoint(uri).build());
+        InMemorySecurityStore secrets = new InMemorySecurityStore();
+        CaliforniumServerEndpointsProvider.Builder endpoints = new CaliforniumServerEndpointsProvider.Builder(
+                new CoapServerProtocolProvider(), new CoapsServerProtocolProvider());
+        endpoints.addEndpoint(uri);
+        if (System.getProperty("coaps") != null) {
+            Configuration settings = endpoints.createDefaultConfiguration();
+            settings.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, Integer.getInteger("cid"));
+            endpoints.setConfiguration(settings);
+            endpoints.addEndpoint(System.getProperty("coaps"));
+            builder.setSecurityStore(secrets);
+            builder.setPrivateKey(privateKey("server.key.der"));
+            if (System.getProperty("identity", "x509").equals("rpk")) {
+                builder.setPublicKey(publicKey("server.pub.der"));
+            } else {
+                builder.setCertificateChain(new X509Certificate[] {certificate("server.der")});
+                builder.setTrustedCertificates(new Certificate[] {certificate("ca.der")});
+            }
+        }
+        builder.setEndpointsProviders(endpoints.build());
         builder.setObjectModelProvider(new StaticModelProvider(models));
         LeshanServer server = builder.build();
         server.getRegistrationService().addListener(new RegistrationListener() {
@@ -308,6 +432,12 @@ public class Peer {
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
             try {
+                String[] words = line.split(" ");
+                if (words[0].equals("secure")) { // ENDPOINT MODE
+                    secrets.add(info(words[1], words[2]));
+                    say("answer done");
+                    continue;
+                }
                 say("answer " + obey(server, line));
             } catch (Exception error) {
                 say("answer failed " + error);

@@ -1,0 +1,174 @@
+"""LwM2M over DTLS: other people's Clients against our Server by pre-shared key, raw public key and
+certificate, and our Client against Leshan's Server."""
+
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from kit import DDF, LESHAN, Cases, Dunlin, free_port, want
+
+KEY = "000102030405060708090a0b0c0d0e0f"
+
+
+def openssl(*words, folder):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=20)
+
+
+def certificates(kit, client):
+    """A folder with an authority, and for `server` and `client` a key, a public key and a certificate, in PEM
+    and DER. The Client's bears its endpoint name."""
+    folder = tempfile.mkdtemp(prefix="dunlin-interop-")
+    kit.folders.append(folder)
+    curve = ("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out")
+    openssl(*curve, "ca.key", folder=folder)
+    openssl("req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=interop authority", "-days", "3", "-out", "ca.pem",
+            folder=folder)
+    openssl("x509", "-in", "ca.pem", "-outform", "DER", "-out", "ca.der", folder=folder)
+    for who, name in (("server", "localhost"), ("client", client)):
+        openssl(*curve, f"{who}.sec1", folder=folder)
+        openssl("pkcs8", "-topk8", "-nocrypt", "-in", f"{who}.sec1", "-out", f"{who}.key", folder=folder)
+        openssl("pkcs8", "-topk8", "-nocrypt", "-in", f"{who}.sec1", "-outform", "DER", "-out", f"{who}.key.der",
+                folder=folder)
+        openssl("pkey", "-in", f"{who}.key", "-pubout", "-out", f"{who}.pub.pem", folder=folder)
+        openssl("pkey", "-in", f"{who}.key", "-pubout", "-outform", "DER", "-out", f"{who}.pub.der", folder=folder)
+        openssl("req", "-new", "-key", f"{who}.key", "-subj", f"/CN={name}", "-out", f"{who}.csr", folder=folder)
+        Path(folder, f"{who}.ext").write_text(f"subjectAltName=DNS:{name}\nkeyUsage=digitalSignature\n"
+                                              f"extendedKeyUsage=serverAuth,clientAuth\n")
+        openssl("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "3",
+                "-extfile", f"{who}.ext", "-out", f"{who}.pem", folder=folder)
+        openssl("x509", "-in", f"{who}.pem", "-outform", "DER", "-out", f"{who}.der", folder=folder)
+    return folder
+
+
+def secured(kit, folder):
+    """Our Server with the key and certificate of the folder."""
+    port, bootstrap = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    server = Dunlin(kit, "--coaps", f"127.0.0.1:{port}", "--bootstrap-coaps", f"127.0.0.1:{bootstrap}",
+                    environment={"DUNLIN__DTLS__KEY": f"{folder}/server.key",
+                                 "DUNLIN__DTLS__CERTIFICATE": f"{folder}/server.pem",
+                                 "DUNLIN__DTLS__CLIENT_CA": f"{folder}/ca.pem"})
+    server.coaps, server.bootstrap = f"coaps://127.0.0.1:{port}", f"coaps://127.0.0.1:{bootstrap}"
+    server.coaps_port = port
+    return server
+
+
+def credential(folder, mode, endpoint):
+    return {"psk": {"mode": "psk", "identity": endpoint, "key": KEY},
+            "rpk": {"mode": "rpk", "public_key": Path(folder, "client.pub.pem").read_text()},
+            "x509": {"mode": "x509", "subject": endpoint}}[mode]
+
+
+def enter(server, folder, mode, endpoint):
+    body = {"for": "both", "credentials": [credential(folder, mode, endpoint)]}
+    status, said, _ = server.call("PUT", f"/credentials/{endpoint}", body)
+    want(status in (200, 201), (status, said))
+
+
+def to_us(kit, table, line):
+    """Leshan's Client, by each mode of security."""
+    command = kit.leshan(line)
+    cases = Cases(table, "Leshan Client", LESHAN[line], "to us")
+    for mode in ("psk", "rpk", "x509"):
+        ep = f"leshan-{line}-{mode}"
+        folder = certificates(kit, ep)
+        server = secured(kit, folder)
+        java = [command[0], f"-Dsecurity={mode}", f"-Dfolder={folder}", f"-Dkey={KEY}", *command[1:]]
+
+        def start(uri=server.coaps, name=ep):
+            return kit.start([*java, "client", uri, name, 60, "U", *DDF])
+
+        def unknown():
+            client = start()
+            client.wait("event registration_failed|event registration_timeout", within=40)
+            want(server.client(ep) is None, "registered without a credential")
+            client.end()
+
+        def works():
+            enter(server, folder, mode, ep)
+            client = start()
+            client.wait("event registered")
+            seen = server.registered(ep)
+            want(seen["security"] == mode, seen)
+            status, said, _ = server.call("GET", f"/clients/{ep}/3/0/0")
+            want(status == 200 and said["node"]["value"] == "Leshan", (status, said))
+            status, said, _ = server.call("PUT", f"/clients/{ep}/33555/0/0", {"value": "0123456789" * 200})
+            want(status == 204, (status, said))
+            status, said, _ = server.call("POST", f"/clients/{ep}/3303/0/5700/observe")
+            want(status == 200, (status, said))
+            client.ask("temperature 22.5")
+            server.notified(ep, "/3303/0/5700", 22.5)
+            since = client.mark()
+            client.ask("update")
+            client.wait("event updated", since)
+            client.ask("stop")
+            client.wait("event deregistered")
+            server.until(lambda: server.client(ep) is None, 5, "still registered")
+            client.end()
+
+        if mode == "psk":
+            cases.case("DTLS, psk, nobody knows the identity: not registered", unknown)
+        cases.case(f"DTLS, {mode}: Register, Read, Write 2000 bytes, Observe, Update, De-register", works)
+        server.process.end()
+
+
+def small(kit, table):
+    """openssl s_client and the coap-client of libcoap, with a pre-shared key."""
+    folder = certificates(kit, "openssl")
+    server = secured(kit, folder)
+    version = subprocess.run(["openssl", "version"], capture_output=True, text=True).stdout.split()[1]
+    cases = Cases(table, "OpenSSL s_client", version, "to us")
+    enter(server, folder, "psk", "openssl")
+
+    def ping(key=KEY, quiet=True):
+        process = subprocess.Popen(
+            ["timeout", "8", "openssl", "s_client", "-dtls1_2", "-connect", f"127.0.0.1:{server.coaps_port}", "-psk", key,
+             "-psk_identity", "openssl", "-cipher", "PSK-AES128-CCM8@SECLEVEL=0", *(["-quiet"] if quiet else [])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(0.5)
+        try:
+            # A ping, as RFC 7252 has it, and the line's end that ends the datagram of s_client is none of it.
+            process.stdin.write(bytes.fromhex("40000a0b"))
+            process.stdin.flush()
+            time.sleep(1)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        said = process.stdout.read()
+        process.wait(10)
+        return said
+
+    cases.case("DTLS, psk: handshake and ping", lambda: want(bytes.fromhex("70000a0b") in ping(), "no Reset"))
+    cases.case("DTLS, psk with another key: no handshake",
+               lambda: want(b"Cipher is PSK" not in ping("ff" * 16, False) and bytes.fromhex("70000a0b") not in
+                            ping("ff" * 16), "let in"))
+    for stack in ("openssl", "gnutls"):
+        ep = f"coap-{stack}"
+        program = kit.program(f"coap-client-{stack}", "libcoap3-bin")
+        cases = Cases(table, f"libcoap ({stack})", kit.libcoap_version(), "to us")
+
+        def register():
+            status, said, _ = server.call("PUT", f"/credentials/{ep}", {
+                "for": "both", "credentials": [{"mode": "psk", "identity": ep, "key": b"a key of 16 octs".hex()}]})
+            want(status in (200, 201), (status, said))
+            done = subprocess.run(
+                [program, "-v", "6", "-B", "5", "-m", "post", "-t", "40", "-e", "</1/0>,</3/0>", "-u", ep, "-k",
+                 "a key of 16 octs", f"{server.coaps}/rd?ep={ep}&lt=300&lwm2m=1.0"],
+                capture_output=True, text=True, timeout=20)
+            want("2.01" in done.stdout + done.stderr, (done.stdout + done.stderr)[-300:])
+            want(server.registered(ep)["security"] == "psk", server.client(ep))
+
+        cases.case("DTLS, psk: Register, 2.01", register)
+
+        def other():
+            done = subprocess.run(
+                [program, "-v", "6", "-B", "5", "-m", "post", "-t", "40", "-e", "</1/0>,</3/0>", "-u", ep, "-k",
+                 "a key of 16 octs", f"{server.coaps}/rd?ep=somebody-else&lt=300&lwm2m=1.0"],
+                capture_output=True, text=True, timeout=20)
+            said = done.stdout + done.stderr
+            want("4.03" in said or "4.00" in said, said[-300:])
+            want(server.client("somebody-else") is None, "registered under a name that is not its own")
+
+        cases.case("DTLS, psk: Register under another name is refused", other)
+    server.process.end()
