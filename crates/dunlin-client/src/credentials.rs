@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use dunlin_lwm2m::{Instance, Resource, Value};
+use dunlin_transport::dtls::identity::KeyRejected;
+use dunlin_transport::dtls::{Credential, SigningKey};
 
 use crate::account::{
     MODE_NOSEC, MODE_PSK, MODE_RPK, MODE_X509, PUBLIC_KEY_OR_IDENTITY, SECRET_KEY, SECURITY_MODE,
@@ -50,6 +52,61 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// Bare public keys, ours with its private key.
+    ///
+    /// # Errors
+    ///
+    /// The private key cannot be used; says why.
+    pub fn raw_public_key(
+        private_key: Vec<u8>,
+        server_public_key: Vec<u8>,
+    ) -> Result<Self, KeyRejected> {
+        Ok(Self::RawPublicKey {
+            public_key: SigningKey::from_der(&private_key)?.public_key(),
+            private_key,
+            server_public_key,
+        })
+    }
+
+    /// Whether a session could be opened with these.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with our own keys. What the Server thinks of them is another question.
+    pub fn check(&self) -> Result<(), KeyRejected> {
+        match self {
+            Self::NoSec | Self::Psk { .. } => Ok(()),
+            Self::RawPublicKey {
+                public_key,
+                private_key,
+                ..
+            } => {
+                let key = SigningKey::from_der(private_key)?;
+                if key.public_key() == *public_key {
+                    Ok(())
+                } else {
+                    Err(KeyRejected::Mismatch)
+                }
+            }
+            Self::Certificate {
+                certificate,
+                private_key,
+                ..
+            } => {
+                let key = SigningKey::from_der(private_key)?;
+                Credential::certificates(key, alloc::vec![certificate.clone()]).map(drop)
+            }
+        }
+    }
+
+    /// Resources 2 to 5 of Object 0.
+    #[must_use]
+    pub fn into_resources(self) -> Vec<(u16, Value)> {
+        let all = self.resources().into_iter();
+        all.filter_map(|one| Some((one.id.0, one.value()?.clone())))
+            .collect()
+    }
+
     /// Security Mode.
     #[must_use]
     pub const fn mode(&self) -> i64 {

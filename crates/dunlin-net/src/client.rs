@@ -194,8 +194,9 @@ impl<H: Host> ClientLoop<H> {
             return;
         }
         let from = Address::Udp(SocketAddr::new(from.ip().to_canonical(), from.port()));
+        let datagram = &buffer[..length];
         self.client
-            .handle_receive(now(), Port::Coap, &from, None, &buffer[..length]);
+            .handle_receive(now(), port_of(datagram), &from, None, datagram);
     }
 
     /// Does what the machine wants; says when it wants to be woken.
@@ -251,6 +252,15 @@ impl<H: Host> ClientLoop<H> {
             tracing::debug!(%error, %to, "a datagram was not sent");
         }
         Ok(())
+    }
+}
+
+/// In the clear or not: one socket serves both, and the first byte tells records of DTLS from
+/// messages of CoAP (RFC 7983 §7).
+fn port_of(datagram: &[u8]) -> Port {
+    match datagram.first() {
+        Some(20..=63) => Port::Coaps,
+        _ => Port::Coap,
     }
 }
 

@@ -5,6 +5,7 @@
 //! standard output for everything that happens. A reboot that a Server orders is the
 //! machine begun anew, with what was kept.
 
+mod account;
 mod equipment;
 mod news;
 mod objects;
@@ -20,16 +21,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
 use dunlin_client::{
-    Client, Config, Event, Factory, NeedId, Now, PackageDone, PackageFault, PackageStep, Scheme,
-    ServerUri,
+    Client, Config, Event, Factory, NeedId, Now, PackageDone, PackageFault, PackageStep,
 };
 use dunlin_lwm2m::operation::Binding;
-use dunlin_lwm2m::{EndpointName, Value};
+use dunlin_lwm2m::{EndpointName, ObjectId, Registry, Value};
 use dunlin_net::client::{ClientLoop, Host, now};
 use dunlin_net::seed;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
+use self::account::Account;
 use self::equipment::{Equipment, Options, Outfit};
 use self::objects::Hooks;
 use self::package::Packages;
@@ -56,9 +57,11 @@ const REBOOT_DELAY: Duration = Duration::from_secs(1);
   dunlin client --server coap://127.0.0.1:5683 --objects objects.toml --location 52.52,13.40
   dunlin client --server coap://127.0.0.1:5683 --state state --firmware-hook ./install-firmware")]
 pub(crate) struct Args {
-    /// The server: coap://host or coap://host:port
-    #[arg(long, value_name = "URI")]
-    server: String,
+    /// The server: coap://host[:port], or coaps:// with credentials
+    #[arg(long, value_name = "URI", required_unless_present = "factory")]
+    server: Option<String>,
+    #[command(flatten)]
+    account: Box<Account>,
     /// The endpoint name [default: dunlin-HOSTNAME]
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
@@ -84,14 +87,8 @@ enum End {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let uri = ServerUri::parse(&self.server)
-            .map_err(|error| anyhow::anyhow!("--server {}: {error}", self.server))?;
-        if uri.scheme == Scheme::Coaps {
-            bail!(
-                "--server {}: this client speaks coap:// alone, without security",
-                self.server
-            );
-        }
+        // What is wrong with the account is said before anything is opened.
+        self.factory(Registry::bundled())?;
         let endpoint = self.endpoint_name()?;
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         tracing_subscriber::fmt()
@@ -124,10 +121,12 @@ impl Args {
         mut state: State,
         equipment: &Equipment,
     ) -> anyhow::Result<()> {
-        news::say(format_args!(
-            "{endpoint} registers with {} (end with Ctrl-C)",
-            self.server
-        ));
+        let does = match self.account.is_bootstrap() {
+            true => "asks the bootstrap server",
+            false => "registers with",
+        };
+        let server = self.server_name();
+        news::say(format_args!("{endpoint} {does} {server} (end with Ctrl-C)"));
         loop {
             match self.one_life(endpoint, &state, equipment).await? {
                 End::Interrupted => return Ok(()),
@@ -152,7 +151,7 @@ impl Args {
         let (answers, mut answered) = mpsc::unbounded_channel();
         let host = LinuxHost {
             state: state.clone(),
-            server: self.server.clone(),
+            server: self.server_name(),
             orders,
             hooks: equipment.hooks(),
             packages: equipment.packages(answers)?,
@@ -199,6 +198,52 @@ impl Args {
         Ok(end)
     }
 
+    /// The Client as it is without anything that was kept.
+    fn factory(&self, registry: Registry) -> anyhow::Result<Factory> {
+        let binding = if self.queue { Binding::UQ } else { Binding::U };
+        let lifetime_s = self.lifetime.unwrap_or(LIFETIME_S_DEFAULT);
+        let mut factory = Factory::new(registry)?;
+        let server = self.server.as_deref();
+        self.account
+            .add_to(&mut factory, server, lifetime_s, binding)?;
+        // A bootstrap server may bring several Servers, who need it (TS 1.0 §7.3).
+        factory.add_object(ObjectId::ACCESS_CONTROL)?;
+        Ok(factory)
+    }
+
+    /// What the command line says of the account, if it is still that of the command line.
+    fn said(&self, client: &Client, state: &State) -> anyhow::Result<Vec<(String, Value)>> {
+        let Some(server) = &self.server else {
+            return Ok(Vec::new());
+        };
+        let first = client
+            .tree()
+            .value(ObjectId::SECURITY, 0.into(), 1)
+            .cloned();
+        match first {
+            Some(Value::Boolean(bootstrap)) if bootstrap == self.account.is_bootstrap() => {
+                self.account.said(server)
+            }
+            // The account of the bootstrap server was removed in its time.
+            None if self.account.is_bootstrap() => Ok(Vec::new()),
+            _ => bail!(
+                "{}: it was kept by a client {} --bootstrap; give this one a folder of its own",
+                state.name("the state"),
+                if self.account.is_bootstrap() {
+                    "without"
+                } else {
+                    "with"
+                },
+            ),
+        }
+    }
+
+    /// For people.
+    fn server_name(&self) -> String {
+        let server = self.server.clone();
+        server.unwrap_or_else(|| "the servers of its factory file".into())
+    }
+
     /// A machine with what was kept; what the command line says in so many words wins over it.
     fn client(
         &self,
@@ -206,13 +251,13 @@ impl Args {
         state: &State,
         equipment: &Equipment,
     ) -> anyhow::Result<(Client, Outfit)> {
-        let binding = if self.queue { Binding::UQ } else { Binding::U };
-        let lifetime_s = self.lifetime.unwrap_or(LIFETIME_S_DEFAULT);
-        let mut factory = Factory::new(equipment.registry())?;
-        factory.add_server(&self.server, lifetime_s, binding)?;
+        let mut factory = self.factory(equipment.registry())?;
         equipment.add_to(&mut factory)?;
+        let mut config = Config::new(endpoint.clone());
+        config.trust_anchors = self.account.trust_anchors()?;
+        config.check_server_name = self.account.checks_server_name();
         let mut client = Client::new(
-            Config::new(endpoint.clone()),
+            config,
             factory.build(),
             seed::draw().context("the system has no entropy")?,
         );
@@ -222,12 +267,15 @@ impl Args {
                 .with_context(|| state.name("the state"))?;
         }
         let now = now();
-        let mut said = vec![("/0/0/0", Value::String(self.server.clone()))];
-        if let Some(lifetime_s) = self.lifetime {
-            said.push(("/1/0/1", Value::Integer(lifetime_s.into())));
+        let mut said = self.said(&client, state)?;
+        // Accounts that a bootstrap server has written are its own to set.
+        let own = !self.account.is_bootstrap() && self.account.factory.is_none();
+        if let Some(lifetime_s) = self.lifetime.filter(|_| own) {
+            said.push(("/1/0/1".into(), Value::Integer(lifetime_s.into())));
         }
-        if self.queue {
-            said.push(("/1/0/7", Value::String(binding.as_str().into())));
+        if self.queue && own {
+            let binding = Binding::UQ.as_str();
+            said.push(("/1/0/7".into(), Value::String(binding.into())));
         }
         for (path, value) in said {
             let path = path.parse().expect("paths in this program are paths");

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::Write as _;
 
-use dunlin_client::lwm2m::{Node, Path};
-use dunlin_client::{Client, Event, FirmwareState};
+use dunlin_client::lwm2m::{Node, ObjectId, Path, ShortServerId, Value};
+use dunlin_client::{Client, Event, FirmwareState, accounts};
 
 use crate::table::plain;
 
@@ -19,19 +19,45 @@ pub(super) fn say(line: fmt::Arguments<'_>) {
 }
 
 /// An event in words; `None` for those that only the program acts on.
-pub(super) fn line(client: &Client, server: &str, event: &Event) -> Option<String> {
+pub(super) fn line(client: &Client, known_as: &str, event: &Event) -> Option<String> {
+    let uri = |server: &ShortServerId| uri_of(client, *server, known_as);
     Some(match event {
-        Event::Registered { location, .. } => {
-            let account = client.servers().next();
-            let lifetime = account.map_or(0, |(account, _)| account.lifetime_s);
+        Event::Registered { server, location } => {
+            let mut accounts = client.servers().map(|(account, _)| account);
+            let account = accounts.find(|account| account.short_server_id == *server);
+            let lifetime = account.map_or(0, |account| account.lifetime_s);
+            let server = uri(server);
             format!("registered with {server} as /{location}, for {lifetime} s")
+        }
+        Event::BootstrapStarted { server_initiated } => match server_initiated {
+            true => "the bootstrap server begins a bootstrap".into(),
+            false => "asks the bootstrap server for its accounts".into(),
+        },
+        Event::Bootstrapped { servers } => {
+            let servers = servers.iter().map(uri);
+            format!("bootstrapped; its servers are {}", join(servers))
+        }
+        Event::BootstrapFailed { reason, again_in_s } => match again_in_s {
+            Some(seconds) => format!("not bootstrapped: {reason}; again in {seconds} s"),
+            None => format!("not bootstrapped: {reason}; everything is as before"),
+        },
+        Event::BootstrapRefused { path, code, what } => {
+            format!("refused to the bootstrap server: {path}, {code}, {what}")
+        }
+        Event::BootstrapAccountRemoved => {
+            "the account of the bootstrap server has had its time and is removed".into()
         }
         Event::Updated { changed: true, .. } => "told the server what has changed".into(),
         Event::Updated { changed: false, .. } => "told the server that it is still there".into(),
         Event::RegistrationFailed {
-            reason, again_in_s, ..
-        } => format!("not registered with {server}: {reason}; again in {again_in_s} s"),
-        Event::Deregistered { .. } => format!("de-registered from {server}"),
+            server,
+            reason,
+            again_in_s,
+        } => {
+            let server = uri(server);
+            format!("not registered with {server}: {reason}; again in {again_in_s} s")
+        }
+        Event::Deregistered { server } => format!("de-registered from {}", uri(server)),
         Event::Written { paths, .. } => {
             let values = paths.iter().map(|path| with_value(client, *path));
             format!("written by the server: {}", join(values))
@@ -66,6 +92,15 @@ pub(super) fn line(client: &Client, server: &str, event: &Event) -> Option<Strin
         Event::Awake => "wakes".into(),
         _ => return None,
     })
+}
+
+/// Where a Server is; `otherwise` when its account is gone.
+fn uri_of(client: &Client, server: ShortServerId, otherwise: &str) -> String {
+    let accounts = accounts(client.tree()).into_iter();
+    let mut all = accounts.filter(|account| account.short_server_id == server);
+    let security = all.next().map(|account| account.security);
+    let uri = security.and_then(|id| client.tree().value(ObjectId::SECURITY, id, 0));
+    uri.and_then(Value::as_str).unwrap_or(otherwise).to_owned()
 }
 
 fn with_value(client: &Client, path: Path) -> String {
