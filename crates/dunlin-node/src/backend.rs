@@ -36,6 +36,7 @@ pub(crate) use bootstrapping::sentences;
 
 use crate::credentials::Credentials;
 use crate::directory::Directory;
+use crate::identity::ServerIdentity;
 use crate::profiles::Profiles;
 use crate::provisioning::Provisioning;
 use crate::record::{decode, encode};
@@ -64,6 +65,7 @@ pub(crate) struct NodeBackend {
     pub(crate) credentials: Credentials,
     pub(crate) profiles: Profiles,
     pub(crate) provisioning: Provisioning,
+    pub(crate) identity: ServerIdentity,
     /// Changes of tokens and definitions, one at a time.
     pub(crate) catalog: Mutex<()>,
     pub(crate) telemetry: Telemetry,
@@ -641,6 +643,14 @@ impl Backend for NodeBackend {
             self.set_tokens(records);
             Ok(())
         })
+    }
+
+    fn server_identity(&self) -> Answer<'_, credential::ServerIdentity> {
+        let identity = credential::ServerIdentity {
+            public_key: self.identity.public_key.clone(),
+            chain: self.identity.chain.clone(),
+        };
+        Box::pin(std::future::ready(Ok(identity)))
     }
 
     fn credentials(&self, query: credential::Query) -> Answer<'_, CredentialPage> {

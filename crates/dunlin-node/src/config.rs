@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use dunlin_transport::Port;
 use serde::Deserialize;
 
 /// The default file: every setting with its meaning.
@@ -23,6 +24,8 @@ pub struct Config {
     pub shards: usize,
     /// The LwM2M Server.
     pub server: Server,
+    /// DTLS.
+    pub dtls: Dtls,
     /// REST, UI and metrics.
     pub http: Http,
     /// The store.
@@ -37,6 +40,12 @@ pub struct Config {
 pub struct Server {
     /// Where Clients without security are heard.
     pub coap: Vec<SocketAddr>,
+    /// Where Clients with DTLS are heard.
+    pub coaps: Vec<SocketAddr>,
+    /// Where the Bootstrap-Server hears Clients without security.
+    pub bootstrap_coap: Vec<SocketAddr>,
+    /// Where the Bootstrap-Server hears Clients with DTLS.
+    pub bootstrap_coaps: Vec<SocketAddr>,
     /// Who may register without security.
     pub nosec: NoSec,
     /// Whether departures from the standard are refused.
@@ -47,6 +56,48 @@ pub struct Server {
     pub queue_depth_max: usize,
     /// How long Clients that have gone are remembered, seconds.
     pub departed_for_s: u64,
+}
+
+impl Server {
+    /// The addresses of a door.
+    #[must_use]
+    pub fn addresses(&self, port: Port) -> &[SocketAddr] {
+        match port {
+            Port::Coap => &self.coap,
+            Port::Coaps => &self.coaps,
+            Port::BootstrapCoap => &self.bootstrap_coap,
+            Port::BootstrapCoaps => &self.bootstrap_coaps,
+        }
+    }
+
+    /// Closes every door; for those who then open the ones they want.
+    pub fn close_doors(&mut self) {
+        self.coap.clear();
+        self.coaps.clear();
+        self.bootstrap_coap.clear();
+        self.bootstrap_coaps.clear();
+    }
+}
+
+/// DTLS.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Dtls {
+    /// The Server's private key, PEM; empty: made at the first start.
+    pub key: PathBuf,
+    /// Its certificates, PEM, its own first; empty: none beside a key that is set, self-signed
+    /// otherwise.
+    pub certificate: PathBuf,
+    /// Authorities whose certificates Clients may show, PEM.
+    pub client_ca: PathBuf,
+    /// Whether the suites with CBC are taken.
+    pub cbc: bool,
+    /// Sessions at once.
+    pub sessions_max: usize,
+    /// Handshakes under way at once.
+    pub handshakes_max: usize,
+    /// Handshakes that one host may begin per second.
+    pub host_handshakes_per_second: u32,
 }
 
 /// Who may register without security.

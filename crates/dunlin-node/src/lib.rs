@@ -11,6 +11,7 @@ pub mod config;
 mod credentials;
 mod directory;
 mod facts;
+mod identity;
 mod node;
 mod profiles;
 mod provisioning;
@@ -24,7 +25,9 @@ mod vault;
 mod view;
 
 pub use config::{Config, ConfigError};
+pub use dunlin_transport::Port;
 pub use facts::LoadError;
+pub use identity::IdentityError;
 pub use node::{Data, Node, StartError};
 pub use scan::validate;
 pub use telemetry::METRICS;

@@ -4,6 +4,7 @@
 //! their part of what was stored, HTTP. Order of a stop: HTTP takes nothing new, shards let go what
 //! waits for the disk, the committer ends, the store closes.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
@@ -19,6 +20,7 @@ use dunlin_net::bearer::udp::{IoPath, UdpBearer};
 use dunlin_net::socket::{Granted, SocketOptions};
 use dunlin_net::{clock, seed};
 use dunlin_server::bootstrap::{BootstrapRun, Finding, Profile};
+use dunlin_server::config::Admission;
 use dunlin_server::{
     BootstrapConfig, BootstrapRunId, Server, ServerConfig, Snapshot, VirtualShards,
 };
@@ -26,18 +28,22 @@ use dunlin_store::{
     Committer, CommitterSettings, CommitterState, Durability, FjallStore, MemoryStore, Retention,
     Store, StoreError, StoreSettings, Table,
 };
+use dunlin_transport::{Address, Port};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::NodeBackend;
 use crate::config::{self, Config};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Door};
 use crate::directory::Directory;
 use crate::facts::{self, LoadError, Recorder};
+use crate::identity::{IdentityError, ServerIdentity};
 use crate::profiles::Profiles;
 use crate::provisioning::{self, Provisioning, ServerPublic};
 use crate::record::decode;
-use crate::shard::{INBOX_MAX, Input, LoopStats, Parts, Shard, ShardHandle, message_id_bits};
+use crate::shard::{
+    INBOX_MAX, Input, LoopStats, Parts, Revocations, Shard, ShardHandle, message_id_bits,
+};
 use crate::telemetry::Telemetry;
 use crate::teller::{self, Known, Teller};
 use crate::tokens;
@@ -91,8 +97,11 @@ pub enum StartError {
     /// The key file cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The Server's key, its certificate or the authorities of Clients cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// No Client can reach the Server.
-    #[error("no address is left on which Clients are heard; set server.coap")]
+    #[error("no address is left on which Clients are heard; set server.coaps or server.coap")]
     NoCoap,
     /// The system gives no thread or no entropy.
     #[error("the system refuses {what}: {error}")]
@@ -107,7 +116,7 @@ pub enum StartError {
 /// A running node.
 pub struct Node {
     http: SocketAddr,
-    coap: Vec<SocketAddr>,
+    doors: Vec<(Port, SocketAddr)>,
     warnings: Vec<String>,
     restored: usize,
     shards: Arc<Vec<ShardHandle>>,
@@ -124,7 +133,7 @@ impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Node")
             .field("http", &self.http)
-            .field("coap", &self.coap)
+            .field("doors", &self.doors)
             .finish()
     }
 }
@@ -144,13 +153,16 @@ impl Node {
         let vault = Arc::new(open_vault(config, data, &*store)?);
         let credentials = Credentials::load(&*store, vault.clone())?;
         let profiles = Profiles::load(&*store, vault.clone())?;
-        let loaded = facts::load(&*store, &vault)?;
+        let folder = (*data == Data::Folder).then_some(config.data.as_path());
+        let identity = ServerIdentity::open(config, folder)?;
+        let mut loaded = facts::load(&*store, &vault)?;
+        drop_revoked(&credentials, &mut loaded.snapshot);
         let restored = loaded.snapshot.registrations.len();
         recall(&known, &*store, &loaded.snapshot);
 
         let count = shard_count(config);
         let sockets = open_sockets(config, count, &mut warnings)?;
-        let coap = sockets.addresses.clone();
+        let doors = sockets.addresses.clone();
         let http_listener = open_http(config.http.bind)?;
         let http = http_listener
             .local_addr()
@@ -167,7 +179,10 @@ impl Node {
             credentials: credentials.clone(),
             known: known.clone(),
             store: store.clone(),
-            server: ServerPublic::default(),
+            server: ServerPublic {
+                public_key: Some(identity.public_key.clone()),
+                certificate: identity.chain.first().cloned(),
+            },
             runs: Mutex::default(),
         });
         let mut started = Started {
@@ -182,9 +197,13 @@ impl Node {
             stats: (0..count).map(|_| Arc::default()).collect(),
             last_stamp: loaded.last_stamp,
             vault,
+            dtls: identity.settings(config, count),
+            client_anchors: Arc::new(identity.client_anchors.clone()),
+            revocations: (0..count).map(|_| Arc::default()).collect(),
         };
         let (shards, threads) = started.shards(sockets, loaded.snapshot)?;
         subscribe(&committer, &shards);
+        watch(&credentials, &shards, &started.revocations);
         let backend = Arc::new(NodeBackend {
             shards: shards.clone(),
             directory: started.directory.clone(),
@@ -195,6 +214,7 @@ impl Node {
             credentials,
             profiles,
             provisioning,
+            identity,
             catalog: Mutex::new(()),
             telemetry: Telemetry {
                 loops: started.stats.clone(),
@@ -210,7 +230,7 @@ impl Node {
         ready.store(true, Ordering::Release);
         Ok(Self {
             http,
-            coap,
+            doors,
             warnings,
             restored,
             shards,
@@ -230,10 +250,23 @@ impl Node {
         self.http
     }
 
-    /// Where Clients are heard.
+    /// Where Clients are heard, and how.
     #[must_use]
-    pub fn coap(&self) -> &[SocketAddr] {
-        &self.coap
+    pub fn doors(&self) -> &[(Port, SocketAddr)] {
+        &self.doors
+    }
+
+    /// Where Clients without security are heard.
+    #[must_use]
+    pub fn coap(&self) -> Vec<SocketAddr> {
+        self.at(Port::Coap)
+    }
+
+    /// Where Clients are heard at this door.
+    #[must_use]
+    pub fn at(&self, port: Port) -> Vec<SocketAddr> {
+        let doors = self.doors.iter().filter(|door| door.0 == port);
+        doors.map(|door| door.1).collect()
     }
 
     /// What the operator should know, one sentence each.
@@ -458,9 +491,9 @@ type Opened = (std::net::UdpSocket, Granted);
 
 /// The sockets of all shards.
 struct Sockets {
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<(Port, SocketAddr)>,
     /// By shard: one for each address.
-    bearers: Vec<Vec<Opened>>,
+    bearers: Vec<Vec<(Port, Opened)>>,
 }
 
 fn open_sockets(
@@ -473,23 +506,27 @@ fn open_sockets(
         bearers: Vec::new(),
     };
     sockets.bearers.resize_with(shards, Vec::new);
-    for address in &config.server.coap {
+    let doors = Port::ALL.into_iter().flat_map(|port| {
+        let addresses = config.server.addresses(port).iter();
+        addresses.map(move |address| (port, address))
+    });
+    for (port, address) in doors {
         match open_shared(*address, shards, warnings) {
             Ok((bound, opened)) => {
-                sockets.addresses.push(bound);
+                sockets.addresses.push((port, bound));
                 sockets
                     .bearers
                     .iter_mut()
                     .zip(opened)
-                    .for_each(|(own, socket)| own.push(socket));
+                    .for_each(|(own, socket)| own.push((port, socket)));
             }
             Err(error) if is_no_ipv6(*address, &error) => {
                 warnings.push(format!("this machine has no IPv6: {address} is left out"));
             }
             Err(error) => {
-                let (address, setting) = (*address, "--coap ADDR");
+                let (address, setting) = (*address, flag_of(port));
                 return Err(StartError::Bind {
-                    what: "coap",
+                    what: port.name(),
                     address,
                     error,
                     setting,
@@ -501,6 +538,15 @@ fn open_sockets(
         return Err(StartError::NoCoap);
     }
     Ok(sockets)
+}
+
+fn flag_of(port: Port) -> &'static str {
+    match port {
+        Port::Coap => "--coap ADDR",
+        Port::Coaps => "--coaps ADDR",
+        Port::BootstrapCoap => "--bootstrap-coap ADDR",
+        Port::BootstrapCoaps => "--bootstrap-coaps ADDR",
+    }
 }
 
 fn is_no_ipv6(address: SocketAddr, error: &io::Error) -> bool {
@@ -568,6 +614,10 @@ struct Started<'a> {
     stats: Vec<Arc<LoopStats>>,
     last_stamp: u64,
     vault: Arc<Vault>,
+    dtls: dunlin_transport::dtls::Settings,
+    client_anchors: Arc<Vec<Vec<u8>>>,
+    /// By shard.
+    revocations: Vec<Revocations>,
 }
 
 type Running = (Arc<Vec<ShardHandle>>, Vec<JoinHandle<()>>);
@@ -575,6 +625,7 @@ type Running = (Arc<Vec<ShardHandle>>, Vec<JoinHandle<()>>);
 impl Started<'_> {
     fn shards(&mut self, sockets: Sockets, snapshot: Snapshot) -> Result<Running, StartError> {
         let mut snapshots = self.divide(snapshot);
+        let session_shards = Arc::new(self.session_shards(&snapshots));
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..self.count)
             .map(|_| mpsc::channel(INBOX_MAX))
             .map(|(inbox, receiver)| (ShardHandle { inbox }, receiver))
@@ -588,7 +639,7 @@ impl Started<'_> {
             .zip(snapshots.drain(..));
         for (index, ((sockets, inbox), snapshot)) in parts.enumerate() {
             let (told, started) = std::sync::mpsc::channel();
-            let make = self.maker(index, handles.clone())?;
+            let make = self.maker(index, handles.clone(), session_shards.clone())?;
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .spawn(move || run_shard(make, sockets, snapshot, inbox, &told));
@@ -631,14 +682,35 @@ impl Started<'_> {
         parts
     }
 
+    /// Where the sessions of before this start are, by address: with one shard nobody asks.
+    fn session_shards(&self, parts: &[Snapshot]) -> HashMap<SocketAddr, u16> {
+        let mut shards = HashMap::new();
+        if self.count == 1 {
+            return shards;
+        }
+        for (index, part) in (0..).zip(parts) {
+            for name in part.sessions.keys() {
+                if let Some(Address::Udp(at)) = part.registrations.get(name).map(|one| &one.address)
+                {
+                    shards.insert(*at, index);
+                }
+            }
+        }
+        shards
+    }
+
     /// Everything a shard needs that can be handed to its thread.
     fn maker(
         &self,
         index: usize,
         peers: Arc<Vec<ShardHandle>>,
-    ) -> Result<impl FnOnce(Vec<UdpBearer>) -> Shard + Send + use<>, StartError> {
+        session_shards: Arc<HashMap<SocketAddr, u16>>,
+    ) -> Result<impl FnOnce(Vec<(Port, UdpBearer)>) -> Shard + Send + use<>, StartError> {
         let seed = seed::draw().map_err(|error| system("entropy", error))?;
-        let config = server_config(self.config, index, self.count);
+        let mut config = server_config(self.config, index, self.count);
+        config.dtls = Some(self.dtls.clone());
+        let client_anchors = self.client_anchors.clone();
+        let revocations = self.revocations[index].clone();
         let nosec = self.config.server.nosec;
         let registry = self.known.registry();
         let submitter = self.committer.submitter().expect("it was just started");
@@ -652,6 +724,9 @@ impl Started<'_> {
                 server: Server::new(config, registry, seed),
                 nosec,
                 bearers,
+                client_anchors,
+                revocations,
+                session_shards,
                 recorder: Recorder::new(last_stamp, vault),
                 store,
                 submitter,
@@ -679,6 +754,7 @@ fn server_config(config: &Config, index: usize, shards: usize) -> ServerConfig {
         queue_depth: server.queue_depth_max,
         departed_for: Duration::from_secs(server.departed_for_s),
         bootstrap: Some(BootstrapConfig::default()),
+        admission: Admission::Ask,
         ..ServerConfig::default()
     };
     made.coap.token_prefix = u8::try_from(index).expect("there are at most 256 shards");
@@ -689,8 +765,8 @@ fn server_config(config: &Config, index: usize, shards: usize) -> ServerConfig {
 
 /// A shard's thread: a runtime of its own, sockets that belong to it, its part of what was stored.
 fn run_shard(
-    make: impl FnOnce(Vec<UdpBearer>) -> Shard,
-    sockets: Vec<Opened>,
+    make: impl FnOnce(Vec<(Port, UdpBearer)>) -> Shard,
+    sockets: Vec<(Port, Opened)>,
     snapshot: Snapshot,
     inbox: mpsc::Receiver<Input>,
     started: &std::sync::mpsc::Sender<io::Result<()>>,
@@ -703,9 +779,12 @@ fn run_shard(
         Err(error) => return drop(started.send(Err(error))),
     };
     runtime.block_on(async {
-        let bearers: io::Result<Vec<UdpBearer>> = sockets
+        let bearers: io::Result<Vec<(Port, UdpBearer)>> = sockets
             .into_iter()
-            .map(|(socket, granted)| UdpBearer::from_socket(socket, granted, IoPath::default()))
+            .map(|(port, (socket, granted))| {
+                let bearer = UdpBearer::from_socket(socket, granted, IoPath::default())?;
+                Ok((port, bearer))
+            })
             .collect();
         let mut shard = match bearers {
             Ok(bearers) => make(bearers),
@@ -725,6 +804,30 @@ fn subscribe(committer: &Committer, shards: &Arc<Vec<ShardHandle>>) {
             // A shard with a full inbox finds out by what waits for the disk.
             let _ = shard.inbox.try_send(Input::Health(healthy));
         }
+    });
+}
+
+/// Shards hear of revoked credentials.
+fn watch(credentials: &Credentials, shards: &Arc<Vec<ShardHandle>>, waiting: &[Revocations]) {
+    let (shards, waiting) = (shards.clone(), waiting.to_vec());
+    credentials.subscribe(move |changed| {
+        for (shard, waiting) in shards.iter().zip(&waiting) {
+            let mut waiting = waiting.lock().expect("nobody panics with it");
+            waiting.push(changed.clone());
+            // A full inbox wakes the shard as well, and it looks there each turn.
+            let _ = shard.inbox.try_send(Input::Revoked);
+        }
+    });
+}
+
+/// A session whose credential was revoked while its record was not yet removed does not live again.
+fn drop_revoked(credentials: &Credentials, snapshot: &mut Snapshot) {
+    let registrations = &snapshot.registrations;
+    snapshot.sessions.retain(|name, _| {
+        registrations.get(name).is_some_and(|registration| {
+            let identity = &registration.identity;
+            credentials.allows(Door::Server, identity, name).is_ok()
+        })
     });
 }
 

@@ -6,11 +6,13 @@
 //! order until the committer says so. Meanwhile the loop goes on.
 
 mod bootstrapping;
+mod security;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use dunlin_lwm2m::EndpointName;
@@ -25,6 +27,7 @@ use dunlin_transport::{Address, Now, Port, WallTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::NoSec;
+use crate::credentials::Changed;
 use crate::directory::Directory;
 use crate::facts::Recorder;
 use crate::node::nosec_allows;
@@ -58,6 +61,7 @@ pub(crate) type Run = Box<dyn FnOnce(&mut Shard, Now) + Send>;
 pub(crate) enum Input {
     /// A datagram that came in at another shard's socket.
     Datagram {
+        port: Port,
         from: SocketAddr,
         local: Option<IpAddr>,
         bytes: Vec<u8>,
@@ -74,6 +78,8 @@ pub(crate) enum Input {
     Answer { need: NeedId, answer: Answer },
     /// What a Client is to get, with the credentials it needs.
     Provisioned(Box<Provisioned>),
+    /// Credentials have changed; which ones is in the revocations.
+    Revoked,
     /// Whether the store takes commits.
     Health(bool),
     /// No more new work; end when the pending has left.
@@ -105,6 +111,7 @@ impl std::fmt::Debug for Input {
             Self::Evict { .. } => "Evict",
             Self::Answer { .. } => "Answer",
             Self::Provisioned(_) => "Provisioned",
+            Self::Revoked => "Revoked",
             Self::Health(_) => "Health",
             Self::Stop => "Stop",
         })
@@ -114,6 +121,7 @@ impl std::fmt::Debug for Input {
 /// Something that waits for a commit.
 enum Pending {
     Transmit {
+        port: Port,
         to: SocketAddr,
         local: Option<IpAddr>,
         bytes: Vec<u8>,
@@ -125,6 +133,9 @@ enum Pending {
     /// What a caller of the API is told.
     Told(Box<dyn FnOnce() + Send>),
 }
+
+/// Changes of credentials, for one shard. Beside its inbox, because that may be full.
+pub(crate) type Revocations = Arc<Mutex<Vec<Arc<Changed>>>>;
 
 /// Counters of the loop, read by the metrics.
 #[derive(Debug, Default)]
@@ -145,7 +156,14 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) server: Server,
     pub(crate) nosec: NoSec,
-    pub(crate) bearers: Vec<UdpBearer>,
+    /// A socket for each door and address.
+    pub(crate) bearers: Vec<(Port, UdpBearer)>,
+    /// Authorities whose certificates Clients may show.
+    pub(crate) client_anchors: Arc<Vec<Vec<u8>>>,
+    /// Changes of credentials that this shard has not acted on yet.
+    pub(crate) revocations: Revocations,
+    /// Where sessions of before the start belong that have no Connection ID.
+    pub(crate) session_shards: Arc<HashMap<SocketAddr, u16>>,
     pub(crate) recorder: Recorder,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) submitter: Submitter,
@@ -170,8 +188,10 @@ pub(crate) struct Shard {
     backlog: VecDeque<(Batch, Vec<dunlin_server::Event>, u64)>,
     pending: VecDeque<(u64, Pending)>,
     outgoing: Vec<SendBatch>,
-    /// Whether each bearer is one of IPv4.
-    families: Vec<bool>,
+    /// The door of each bearer, and whether it is one of IPv4.
+    doors: Vec<(Port, bool)>,
+    /// The bearer that is looked at first the next time, so that none waits for another.
+    next_bearer: usize,
     waiters: HashMap<RequestId, Waiter>,
     timeout: Option<Duration>,
     knock_told: Duration,
@@ -191,7 +211,8 @@ pub(crate) fn now() -> Now {
 impl Shard {
     pub(crate) fn new(parts: Parts) -> Self {
         let is_ipv4 = |bearer: &UdpBearer| bearer.local_addr().is_ok_and(|at| at.is_ipv4());
-        let families = parts.bearers.iter().map(is_ipv4).collect();
+        let door = |(port, bearer): &(Port, UdpBearer)| (*port, is_ipv4(bearer));
+        let doors = parts.bearers.iter().map(door).collect();
         let outgoing = parts
             .bearers
             .iter()
@@ -207,7 +228,8 @@ impl Shard {
             backlog: VecDeque::new(),
             pending: VecDeque::new(),
             outgoing,
-            families,
+            doors,
+            next_bearer: 0,
             waiters: HashMap::new(),
             timeout: None,
             knock_told: Duration::ZERO,
@@ -272,7 +294,8 @@ impl Shard {
                 biased;
                 () = gate.changed.notified() => {}
                 input = inbox.recv() => self.take(input, &mut inbox),
-                ready = first_ready(&mut self.parts.bearers, &mut batches) => {
+                ready = first_ready(&mut self.parts.bearers, &mut batches, self.next_bearer) => {
+                    self.next_bearer = ready + 1;
                     self.receive(ready, &mut batches);
                 }
                 () = sleep_until(wake) => {}
@@ -321,15 +344,18 @@ impl Shard {
 
     fn apply(&mut self, now: Now, input: Input) {
         match input {
-            Input::Datagram { from, local, bytes } => {
-                self.parts.server.handle_receive(
-                    now,
-                    Port::Coap,
-                    &Address::Udp(from),
-                    local,
-                    &bytes,
-                );
+            Input::Datagram {
+                port,
+                from,
+                local,
+                bytes,
+            } => {
+                let from = Address::Udp(from);
+                self.parts
+                    .server
+                    .handle_receive(now, port, &from, local, &bytes);
             }
+            Input::Revoked => self.revoke_changed(now),
             Input::Run(run) => run(self, now),
             Input::Evict {
                 endpoint,
@@ -362,6 +388,7 @@ impl Shard {
     }
 
     fn receive(&mut self, ready: usize, batches: &mut [ReceiveBatch]) {
+        let (port, _) = self.doors[ready];
         for round in 0..BATCHES_PER_TURN {
             let now = now();
             let batch = &mut batches[ready];
@@ -372,33 +399,41 @@ impl Shard {
             // The batch is taken out so that the machine can be fed from it.
             let taken = std::mem::replace(batch, ReceiveBatch::new(0));
             let senders = taken.iter().map(|datagram| Address::Udp(datagram.from));
-            self.parts.server.look_ahead(Port::Coap, senders);
+            self.parts.server.look_ahead(port, senders);
             for datagram in taken.iter() {
                 if datagram.truncated {
                     stats.truncated.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
-                self.datagram(now, datagram.from, datagram.local, datagram.bytes);
+                self.datagram(now, port, datagram.from, datagram.local, datagram.bytes);
             }
             batches[ready] = taken;
             self.end_turn(now);
             if round + 1 == BATCHES_PER_TURN {
                 return;
             }
-            match self.parts.bearers[ready].try_receive(&mut batches[ready]) {
+            match self.parts.bearers[ready].1.try_receive(&mut batches[ready]) {
                 Ok(count) if count > 0 => {}
                 _ => return,
             }
         }
     }
 
-    fn datagram(&mut self, now: Now, from: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
-        if !nosec_allows(self.parts.nosec, from.ip()) {
+    fn datagram(
+        &mut self,
+        now: Now,
+        port: Port,
+        from: SocketAddr,
+        local: Option<IpAddr>,
+        bytes: &[u8],
+    ) {
+        if !port.is_secure() && !nosec_allows(self.parts.nosec, from.ip()) {
             return self.turn_away(now, from);
         }
-        let owner = self.owner_of(bytes);
+        let owner = self.owner_of(port, from, bytes);
         if owner != self.parts.index {
             let input = Input::Datagram {
+                port,
                 from,
                 local,
                 bytes: bytes.to_vec(),
@@ -415,7 +450,7 @@ impl Shard {
         }
         self.parts
             .server
-            .handle_receive(now, Port::Coap, &Address::Udp(from), local, bytes);
+            .handle_receive(now, port, &Address::Udp(from), local, bytes);
         self.drain(now);
     }
 
@@ -436,12 +471,19 @@ impl Shard {
         });
     }
 
-    fn owner_of(&self, bytes: &[u8]) -> usize {
+    fn owner_of(&self, port: Port, from: SocketAddr, bytes: &[u8]) -> usize {
         let shards = self.parts.peers.len();
         if shards == 1 {
             return self.parts.index;
         }
-        match dunlin_transport::route(bytes) {
+        let route = dunlin_transport::route(bytes);
+        if port.is_secure() {
+            return match route {
+                dunlin_transport::Route::VirtualShard(shard) => usize::from(shard) % shards,
+                _ => self.session_shard(from).unwrap_or(self.parts.index),
+            };
+        }
+        match route {
             dunlin_transport::Route::VirtualShard(virtual_shard) => {
                 usize::from(virtual_shard) % shards
             }
@@ -471,6 +513,7 @@ impl Shard {
                         continue;
                     };
                     let pending = Pending::Transmit {
+                        port: transmit.port,
                         to,
                         local: transmit.local,
                         bytes: transmit.bytes,
@@ -514,8 +557,13 @@ impl Shard {
 
     fn leave(&mut self, pending: Pending) {
         match pending {
-            Pending::Transmit { to, local, bytes } => {
-                self.transmit(to, local, &bytes);
+            Pending::Transmit {
+                port,
+                to,
+                local,
+                bytes,
+            } => {
+                self.transmit(port, to, local, &bytes);
                 self.parts.server.recycle(bytes);
             }
             Pending::Completed { request, outcome } => {
@@ -528,11 +576,9 @@ impl Shard {
         }
     }
 
-    fn transmit(&mut self, to: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
-        let found = self
-            .families
-            .iter()
-            .position(|is_ipv4| *is_ipv4 == to.is_ipv4());
+    fn transmit(&mut self, port: Port, to: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
+        let door = (port, to.is_ipv4());
+        let found = self.doors.iter().position(|one| *one == door);
         let Some(bearer) = found else { return };
         if self.outgoing[bearer].is_full() {
             self.flush(bearer);
@@ -552,7 +598,10 @@ impl Shard {
         }
         let count = batch.len();
         // What the kernel has no room for is lost like any datagram; CoAP sends again.
-        let left = self.parts.bearers[bearer].try_send(batch).unwrap_or(count);
+        let left = self.parts.bearers[bearer]
+            .1
+            .try_send(batch)
+            .unwrap_or(count);
         batch.discard(batch.len());
         let stats = &self.parts.stats;
         stats
@@ -589,7 +638,10 @@ impl Shard {
             Need::Profile { endpoint, identity } => {
                 self.profile_needed(now, id, &endpoint, &identity);
             }
-            // Nobody is let in whose identity does not prove the name, until credentials say more.
+            Need::Security(need) => self.security_needed(now, id, *need),
+            Need::Admission { endpoint, identity } => {
+                self.admission_needed(now, id, &endpoint, &identity);
+            }
             _ => self
                 .parts
                 .server
@@ -604,6 +656,7 @@ impl Shard {
     // The end of a turn.
 
     fn end_turn(&mut self, now: Now) {
+        self.revoke_changed(now);
         self.submit();
         let durable = self.gate.durable.load(Ordering::Acquire);
         while self
@@ -701,18 +754,28 @@ pub(crate) fn message_id_bits(shards: usize) -> u8 {
     u8::try_from(shards.next_power_of_two().trailing_zeros()).unwrap_or(8)
 }
 
-async fn first_ready(bearers: &mut [UdpBearer], batches: &mut [ReceiveBatch]) -> usize {
-    let mut pairs = bearers.iter_mut().zip(batches.iter_mut());
-    match (pairs.next(), pairs.next()) {
-        (Some((one, first)), Some((two, second))) => tokio::select! {
-            _ = one.receive(first) => 0,
-            _ = two.receive(second) => 1,
-        },
-        (Some((one, first)), None) => {
-            let _ = one.receive(first).await;
-            0
+/// Waits until a bearer has datagrams, and takes them into its batch. The search begins at
+/// `first`, and may be given up without losing anything.
+async fn first_ready(
+    bearers: &mut [(Port, UdpBearer)],
+    batches: &mut [ReceiveBatch],
+    first: usize,
+) -> usize {
+    let count = bearers.len();
+    loop {
+        let ready = std::future::poll_fn(|context| {
+            let mut places = (first..first + count).map(|place| place % count);
+            let ready = places.find(|at| bearers[*at].1.poll_receive_ready(context).is_ready());
+            ready.map_or(Poll::Pending, Poll::Ready)
+        });
+        let ready = ready.await;
+        // Sockets that are never empty must leave time for the other tasks of the runtime.
+        tokio::task::coop::consume_budget().await;
+        match bearers[ready].1.try_receive(&mut batches[ready]) {
+            Ok(0) => {}
+            // What is wrong with a socket shows at its next use, too.
+            _ => return ready,
         }
-        _ => std::future::pending().await,
     }
 }
 

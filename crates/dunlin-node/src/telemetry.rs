@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use dunlin_server::Stats;
 use dunlin_store::CommitterState;
+use dunlin_transport::dtls::Counter;
 
 use crate::backend::NodeBackend;
 use crate::shard::{Input, LoopStats};
@@ -48,6 +49,22 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "dunlin_downlinks_total",
         "counter",
         "Downlink requests by what became of them",
+    ),
+    ("dunlin_dtls_sessions", "gauge", "Sessions of DTLS"),
+    (
+        "dunlin_dtls_handshakes_total",
+        "counter",
+        "Handshakes of DTLS by what became of them",
+    ),
+    (
+        "dunlin_dtls_dropped_total",
+        "counter",
+        "Records of DTLS that led to nothing, by cause",
+    ),
+    (
+        "dunlin_dtls_moves_total",
+        "counter",
+        "Clients heard from elsewhere on the session they have",
     ),
     (
         "dunlin_bootstraps_running",
@@ -150,6 +167,8 @@ struct Summed {
     stats: Stats,
     received: u64,
     drops: Vec<(&'static str, u64)>,
+    sessions: usize,
+    records: Vec<(Counter, u64)>,
 }
 
 impl Telemetry {
@@ -216,6 +235,7 @@ impl Telemetry {
         ] {
             page.value("dunlin_bootstraps_total", &[("outcome", outcome)], count);
         }
+        dtls(page, summed);
         page.value("dunlin_coap_received_total", &[], summed.received);
         for (cause, count) in &summed.drops {
             page.value("dunlin_coap_dropped_total", &[("cause", cause)], *count);
@@ -263,29 +283,61 @@ fn ask_shards(backend: &NodeBackend) -> Summed {
                 .iter()
                 .map(|cause| (cause.name(), coap.dropped(*cause)))
                 .collect();
-            let _ = told.send((shard.server().stats(), coap.received, drops));
+            let transport = shard.server().transport();
+            let sessions = transport.session_counts().0;
+            let records: Vec<(Counter, u64)> = transport
+                .dtls_stats()
+                .map(|stats| stats.iter().collect())
+                .unwrap_or_default();
+            let coap = (coap.received, drops);
+            let _ = told.send((shard.server().stats(), coap, sessions, records));
         }));
         asked += usize::from(shard.inbox.try_send(input).is_ok());
     }
     let mut summed = Summed::default();
     for _ in 0..asked {
-        let Ok((stats, received, drops)) = answers.recv_timeout(SCRAPE_PATIENCE) else {
+        let Ok((stats, (received, drops), sessions, records)) =
+            answers.recv_timeout(SCRAPE_PATIENCE)
+        else {
             break;
         };
+        summed.sessions += sessions;
+        merge(&mut summed.records, records);
         summed.answering += 1;
         summed.received += received;
         add(&mut summed.stats, &stats);
-        if summed.drops.is_empty() {
-            summed.drops = drops;
-        } else {
-            summed
-                .drops
-                .iter_mut()
-                .zip(drops)
-                .for_each(|(sum, one)| sum.1 += one.1);
-        }
+        merge(&mut summed.drops, drops);
     }
     summed
+}
+
+/// Adds the counts of one shard to those of the others: all have the same ones in the same order.
+fn merge<T>(sums: &mut Vec<(T, u64)>, counts: Vec<(T, u64)>) {
+    if sums.is_empty() {
+        *sums = counts;
+    } else {
+        sums.iter_mut()
+            .zip(counts)
+            .for_each(|(sum, one)| sum.1 += one.1);
+    }
+}
+
+fn dtls(page: &mut Page, summed: &Summed) {
+    page.value("dunlin_dtls_sessions", &[], summed.sessions as u64);
+    let outcomes = [Counter::Connected, Counter::Resumed, Counter::Failed];
+    for (counter, count) in &summed.records {
+        if outcomes.contains(counter) {
+            let labels = [("outcome", counter.name())];
+            page.value("dunlin_dtls_handshakes_total", &labels, *count);
+        }
+    }
+    for (counter, count) in &summed.records {
+        if !outcomes.contains(counter) {
+            let labels = [("cause", counter.name())];
+            page.value("dunlin_dtls_dropped_total", &labels, *count);
+        }
+    }
+    page.value("dunlin_dtls_moves_total", &[], summed.stats.moves);
 }
 
 fn add(sum: &mut Stats, one: &Stats) {
@@ -300,6 +352,8 @@ fn add(sum: &mut Stats, one: &Stats) {
     sum.refreshes += one.refreshes;
     sum.updates += one.updates;
     sum.deregisters += one.deregisters;
+    sum.moves += one.moves;
+    sum.handshakes_failed += one.handshakes_failed;
     sum.refused += one.refused;
     sum.violations += one.violations;
     sum.notifications += one.notifications;

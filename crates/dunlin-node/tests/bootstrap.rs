@@ -10,7 +10,7 @@ use dunlin_lwm2m::operation::Binding;
 use dunlin_lwm2m::{EndpointName, Registry, ShortServerId};
 use dunlin_net::client::{ClientHandle, ClientLoop, Host};
 use dunlin_net::{clock, seed};
-use dunlin_node::{Config, Data, Node};
+use dunlin_node::{Config, Data, Node, Port};
 use dunlin_server::bootstrap::{
     BootstrapRun, Initiator, Keys, Profile, ProfileName, RunState, Selector, ServerAccount,
 };
@@ -24,6 +24,7 @@ async fn node() -> Node {
         shards: 2,
         ..Config::default()
     };
+    config.server.close_doors();
     config.server.coap = vec![([127, 0, 0, 1], 0).into()];
     config.http.bind = ([127, 0, 0, 1], 0).into();
     let started = tokio::task::spawn_blocking(move || Node::start(&config, &Data::Memory));
@@ -116,7 +117,7 @@ fn factory() -> Factory {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn int_0_a_client_without_security_is_bootstrapped_and_registers() {
     let node = node().await;
-    let server = node.coap()[0];
+    let server = node.at(Port::Coap)[0];
     let advice = node
         .put_profile(profile(format!("coap://{server}"), Keys::NoSec))
         .await
@@ -139,7 +140,7 @@ async fn int_0_a_client_without_security_is_bootstrapped_and_registers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_no_profile_is_refused_and_says_so() {
     let node = node().await;
-    let server = node.coap()[0];
+    let server = node.at(Port::Coap)[0];
     let mut factory = factory();
     factory
         .add_bootstrap_server(&format!("coap://{server}"), &Credentials::NoSec, 0, 0)

@@ -92,6 +92,6 @@ pub enum Verdict {
     Differs(String),
     /// The identity belongs to another name: 4.00 (TS 1.0 §7.1.7, §8.5).
     Mismatch,
-    /// The name may not register here: 4.03.
-    Forbidden,
+    /// The name may not register here: 4.03, and this is said to people.
+    Forbidden(String),
 }

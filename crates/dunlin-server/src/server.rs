@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use dunlin_lwm2m::{EndpointName, Path, Registry};
 use dunlin_transport::{
-    Address, Event as WireEvent, Identity, Instant, Now, Output as WireOutput, Port,
-    SecurityNeedId, Side, Transport,
+    Address, Event as WireEvent, Identity, Instant, Now, Output as WireOutput, Port, Side,
+    Transport,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -96,7 +96,7 @@ pub struct Server {
     admissions: BTreeMap<NeedId, Admission>,
     bootstraps: Bootstraps,
     /// Questions of handshakes that the node has not answered yet.
-    security_needs: BTreeMap<NeedId, SecurityNeedId>,
+    security_needs: BTreeMap<NeedId, securing::Asked>,
     last_need: u64,
     /// The stamp of the last request.
     last_stamp: u64,

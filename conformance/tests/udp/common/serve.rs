@@ -38,6 +38,7 @@ impl Serve {
             shards: 2,
             ..Config::default()
         };
+        config.server.close_doors();
         config.server.coap = vec![loopback];
         config.http.bind = loopback;
         change(&mut config);

@@ -7,7 +7,7 @@
 
 use dunlin_lwm2m::EndpointName;
 use dunlin_lwm2m::operation::ResponseCode;
-use dunlin_transport::dtls::Failure;
+use dunlin_transport::dtls::{Failure, Question};
 use dunlin_transport::{
     Address, Identity, Now, PeerId, Port, SecurityAnswer, SecurityNeed, SecurityNeedId, WallTime,
 };
@@ -25,6 +25,16 @@ const SECURITY_NEEDS_MAX: usize = 10_000;
 
 /// Handshakes that failed are told at most so often: whoever floods us with them fills nothing.
 const KNOCKS_PER_SECOND_MAX: u32 = 16;
+
+/// A question of a handshake, and who asks.
+#[derive(Debug)]
+pub(super) struct Asked {
+    id: SecurityNeedId,
+    address: Address,
+    port: Port,
+    /// The PSK identity that is claimed.
+    claimed: Option<Identity>,
+}
 
 /// How many knocks were told in this second.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +59,18 @@ impl Server {
 
     pub(super) fn on_security_need(&mut self, asked: SecurityNeedId, need: Box<SecurityNeed>) {
         self.change_cid_prefix();
+        let claimed = match &need.question {
+            Question::PskFor { identity, .. } => {
+                Some(Identity::PreSharedKey(identity.as_slice().into()))
+            }
+            _ => None,
+        };
+        let asked = Asked {
+            id: asked,
+            address: need.address.clone(),
+            port: need.port,
+            claimed,
+        };
         self.last_need += 1;
         let id = NeedId(self.last_need);
         if self.security_needs.len() >= SECURITY_NEEDS_MAX {
@@ -70,8 +92,22 @@ impl Server {
     }
 
     pub(super) fn on_security_answer(&mut self, now: Now, need: NeedId, answer: SecurityAnswer) {
-        if let Some(asked) = self.security_needs.remove(&need) {
-            self.transport.handle_answer(now, asked, answer);
+        let Some(asked) = self.security_needs.remove(&need) else {
+            return;
+        };
+        let unknown = answer == SecurityAnswer::Psk(None);
+        self.transport.handle_answer(now, asked.id, answer);
+        if unknown {
+            // The handshake goes on with a random key and ends in a minute; who waits for a reason
+            // has it now.
+            let claimed = asked.claimed.as_ref();
+            self.knock(
+                now,
+                asked.address,
+                asked.port,
+                claimed,
+                Failure::UnknownIdentity,
+            );
         }
     }
 
@@ -85,8 +121,22 @@ impl Server {
         failure: Failure,
     ) {
         self.stats.handshakes_failed += 1;
-        // Who was silent before it said anything is noise.
-        if claimed.is_none() && failure == Failure::Timeout || !self.knocks.take(now.wall) {
+        // Who was silent before it said anything is noise, and an unknown identity has been told.
+        let is_noise = claimed.is_none() && failure == Failure::Timeout;
+        if !is_noise && failure != Failure::UnknownIdentity {
+            self.knock(now, address, port, claimed, failure);
+        }
+    }
+
+    fn knock(
+        &mut self,
+        now: Now,
+        address: Address,
+        port: Port,
+        claimed: Option<&Identity>,
+        failure: Failure,
+    ) {
+        if !self.knocks.take(now.wall) {
             return;
         }
         let who = claimed.map(shown).unwrap_or_default();

@@ -287,10 +287,9 @@ impl Server {
             (Question::Identity, Answer::Admission(Verdict::Differs(how))) => {
                 Err(Refusal::new(ResponseCode::BadRequest, how))
             }
-            (Question::Identity, Answer::Admission(Verdict::Forbidden)) => Err(Refusal::new(
-                ResponseCode::Forbidden,
-                "this Client may not register here",
-            )),
+            (Question::Identity, Answer::Admission(Verdict::Forbidden(why))) => {
+                Err(Refusal::new(ResponseCode::Forbidden, why))
+            }
             (Question::Claim, Answer::Claimed(snapshot)) => {
                 // Healthy or not: the other Server has let go, and nobody else has the name now.
                 let registered = snapshot.registrations.get(&endpoint);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args as ClapArgs;
-use dunlin_node::{Config, Data, Node};
+use dunlin_node::{Config, Data, Node, Port};
 use dunlin_sim::demo::{
     CLIENTS_MAX, DEFINITIONS, DemoClient, Provisioned, QUEUE_AWAKE_WINDOW, demo_clients,
     run_demo_clients,
@@ -49,6 +49,7 @@ impl Args {
         };
         config.log.filter = "warn".to_owned();
         config.server.awake_window_s = QUEUE_AWAKE_WINDOW.as_secs();
+        config.server.close_doors();
         config.server.coap = vec![free_udp(5683)?];
         config.http.bind = match self.http {
             Some(address) => address,
@@ -61,7 +62,7 @@ impl Args {
             let body = definition.as_bytes();
             api.send(Method::PUT, "/objects", "application/xml", body)?;
         }
-        let coap = node.coap()[0];
+        let coap = node.at(Port::Coap)[0];
         println!("dunlin demo: open http://{}/", node.http());
         println!(
             "  clients register at coap://{coap}; ask them with DUNLIN_API=http://{} dunlin list",

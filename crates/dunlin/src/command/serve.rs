@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, ValueEnum};
 use dunlin_node::config::NoSec;
-use dunlin_node::{Config, Data, Node};
+use dunlin_node::{Config, Data, Node, Port};
 use tracing_subscriber::EnvFilter;
 
 /// Run the LwM2M Server with REST API, UI and metrics
@@ -26,6 +26,15 @@ pub(crate) struct Args {
     /// Where clients without security are heard; may be given more than once [default: port 5683 of all addresses]
     #[arg(long, value_name = "ADDR")]
     coap: Vec<SocketAddr>,
+    /// Where clients with DTLS are heard [default: port 5684]. With any of these four given, the others are closed
+    #[arg(long, value_name = "ADDR")]
+    coaps: Vec<SocketAddr>,
+    /// Where the Bootstrap-Server hears clients without security [default: port 5783]
+    #[arg(long, value_name = "ADDR")]
+    bootstrap_coap: Vec<SocketAddr>,
+    /// Where the Bootstrap-Server hears clients with DTLS [default: port 5784]
+    #[arg(long, value_name = "ADDR")]
+    bootstrap_coaps: Vec<SocketAddr>,
     /// Where REST, UI and metrics answer [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
@@ -65,8 +74,18 @@ impl Args {
         if let Some(data) = self.data {
             config.data = data;
         }
-        if !self.coap.is_empty() {
-            config.server.coap = self.coap;
+        let server = &mut config.server;
+        let given = [
+            &self.coap,
+            &self.coaps,
+            &self.bootstrap_coap,
+            &self.bootstrap_coaps,
+        ];
+        if given.iter().any(|addresses| !addresses.is_empty()) {
+            server.coap = self.coap;
+            server.coaps = self.coaps;
+            server.bootstrap_coap = self.bootstrap_coap;
+            server.bootstrap_coaps = self.bootstrap_coaps;
         }
         if let Some(http) = self.http {
             config.http.bind = http;
@@ -102,8 +121,8 @@ pub(crate) fn start_logs(config: &Config) -> anyhow::Result<()> {
 }
 
 fn announce(config: &Config, node: &Node) {
-    for address in node.coap() {
-        tracing::info!(%address, "clients are heard (coap, no security)");
+    for (port, address) in node.doors() {
+        tracing::info!(%address, "{}", said_of(*port, config.server.nosec));
     }
     tracing::info!(
         data = %config.data.display(),
@@ -113,12 +132,22 @@ fn announce(config: &Config, node: &Node) {
     for warning in node.warnings() {
         tracing::warn!("{warning}");
     }
-    if config.server.nosec == NoSec::Loopback {
-        tracing::warn!(
-            "coaps (DTLS) is not there yet: only clients on this machine are heard; --nosec any hears all, without security"
-        );
-    }
     tracing::info!("ready: http://{}/", node.http());
+}
+
+/// What is heard at a door.
+fn said_of(port: Port, nosec: NoSec) -> String {
+    let who = match port.is_bootstrap() {
+        true => "clients that bootstrap are heard",
+        false => "clients are heard",
+    };
+    let how = match (port.is_secure(), nosec) {
+        (true, _) => "DTLS",
+        (false, NoSec::Off) => "no security: nobody is let in, --nosec is off",
+        (false, NoSec::Loopback) => "no security: from this machine alone, --nosec any lets all in",
+        (false, NoSec::Any) => "no security, from everywhere",
+    };
+    format!("{who} ({}, {how})", port.name())
 }
 
 /// Waits for Ctrl-C or the signal to end, or for a shard that cannot go on.
