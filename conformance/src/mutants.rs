@@ -21,6 +21,8 @@ enum Verdict {
     Missing,
     /// The changed line does not compile: the mutation says nothing.
     Broken,
+    /// The line to be changed is not there any more.
+    Stale,
 }
 
 /// Turns the mutations of these items, of all when none is named. The copy lives in the target
@@ -66,9 +68,9 @@ pub(crate) fn turn(root: &Path, list: &List, only: &[&str]) -> Result<(), Fault>
 fn turn_one(copy: &Path, built: &Path, item: &Item, mutation: &Mutation) -> Result<Verdict, Fault> {
     let file = copy.join(&mutation.file);
     let whole = std::fs::read_to_string(&file).map_err(system(mutation.file.clone()))?;
-    let broken = mutation
-        .apply(&whole)
-        .map_err(|fault| Fault::List(vec![format!("{}: {fault}", item.id)]))?;
+    let Ok(broken) = mutation.apply(&whole) else {
+        return Ok(Verdict::Stale);
+    };
     std::fs::write(&file, broken).map_err(system(mutation.file.clone()))?;
     let verdict = verdict(copy, built, item, mutation);
     std::fs::write(&file, whole).map_err(system(mutation.file.clone()))?;

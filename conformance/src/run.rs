@@ -225,6 +225,9 @@ pub(crate) fn check(root: &Path, list: &List, workspace: bool) -> Result<(), Fau
         .iter()
         .filter(|item| item.tests.is_empty())
         .count();
+    for stale in list.stale(root) {
+        println!("a mutation wants to be looked at: {stale}");
+    }
     println!(
         "{} tests passed that hold {} of {} items; {open} are exceptions",
         tests.len(),

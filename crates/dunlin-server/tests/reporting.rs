@@ -120,6 +120,7 @@ fn ts_5_5_2_a_notification_is_told_and_acknowledged_when_durable() {
         (acknowledged.message_type, acknowledged.code),
         (MessageType::Acknowledgement, Code::EMPTY)
     );
+    assert_eq!(world.barrier, world.commits, "not before it is stored");
     let stored = &world.durable.observations[&(name("lamp"), path("/3/0/9"))];
     assert_eq!(stored.last.unwrap().sequence, 2);
 }

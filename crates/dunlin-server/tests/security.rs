@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_lwm2m::link::ObjectLinks;
-use dunlin_lwm2m::operation::{Binding, Register, ResponseCode, Update};
+use dunlin_lwm2m::operation::{Binding, BootstrapRequest, Register, ResponseCode, Update};
 use dunlin_lwm2m::{Deviations, EndpointName, LwM2mVersion, Registry};
 use dunlin_server::change::Change;
 use dunlin_server::command::RequestState;
-use dunlin_server::config::Admission;
+use dunlin_server::config::{Admission, BootstrapConfig};
 use dunlin_server::{
     Answer, Command, Event, EventKind, LiveEvent, Need, Output, Server, ServerConfig, Settings,
     Snapshot, Verdict, VirtualShard, VirtualShards,
@@ -34,6 +34,7 @@ fn name() -> EndpointName {
 fn a_server(seed: u8) -> Server {
     let config = ServerConfig {
         admission: Admission::Ask,
+        bootstrap: Some(BootstrapConfig::default()),
         dtls: Some(Dtls {
             server: Some(ServerSettings::default()),
             reserve_window: 16,
@@ -66,6 +67,8 @@ struct World {
     changes: Vec<Change>,
     events: Vec<Event>,
     refused: Vec<String>,
+    /// Who asked for a bootstrap profile.
+    bootstraps: Vec<Identity>,
     /// Numbers of the protected records that left the Server.
     numbers: Vec<u64>,
     /// The virtual shards that datagrams of the Client name.
@@ -102,6 +105,7 @@ impl World {
             changes: Vec::new(),
             events: Vec::new(),
             refused: Vec::new(),
+            bootstraps: Vec::new(),
             numbers: Vec::new(),
             routed: Vec::new(),
         }
@@ -220,6 +224,10 @@ impl World {
                             Answer::Security(SecurityAnswer::Psk(self.key.map(Secret::from)))
                         }
                         Need::Admission { .. } => Answer::Admission(self.verdict.clone()),
+                        Need::Profile { identity, .. } => {
+                            self.bootstraps.push(identity);
+                            Answer::Unavailable
+                        }
                         _ => Answer::Unavailable,
                     };
                     self.server.handle_answer(self.now, id, answer);
@@ -303,6 +311,24 @@ fn ts_7_1_7_a_client_is_who_its_session_proves_it_to_be() {
     assert_eq!(world.commits, 1);
     let debug = format!("{:?}", world.changes);
     assert!(!debug.contains("0, 1, 2"), "keys are not printed: {debug}");
+}
+
+#[test]
+fn ts_7_1_5_a_bootstrap_request_brings_what_its_session_proved() {
+    let mut world = World::new();
+    let peer = world.connect();
+    let asking = BootstrapRequest {
+        endpoint: name(),
+        parameters: Vec::new(),
+        deviations: Deviations::default(),
+    };
+    world
+        .client
+        .bootstrap_request(world.now, peer, &asking, Carriage::default())
+        .unwrap();
+    world.settle();
+    let identity = Identity::PreSharedKey(NAME.as_bytes().into());
+    assert_eq!(world.bootstraps, [identity]);
 }
 
 #[test]

@@ -569,7 +569,13 @@ mod tests {
         let again = run.answered(&answer(0x8f, ""));
         let next = run.answered(&answer(CHANGED, ""));
         let format = |advance: &Advance| match advance {
-            Advance::Ask(Operation::BootstrapWrite { path, format, .. }) => {
+            Advance::Ask(Operation::BootstrapWrite {
+                path,
+                format,
+                payload,
+            }) => {
+                let json = payload.starts_with(b"{");
+                assert_eq!(json, *format == ContentFormat::JSON);
                 (path.to_string(), *format)
             }
             other => panic!("{other:?}"),
