@@ -20,13 +20,55 @@ if (flag('clients', '') === '0') clients.length = 0;
 const sleeper = clients.find((c) => c.queue);
 if (sleeper) [sleeper.awake_s, sleeper.asleep_s] = flag('rhythm', '14,26').split(',').map(Number);
 
+// Credentials, profiles and runs, as they are shown: keys are dropped at the door.
+const credentials = new Map([
+  ['lamp-corridor', [{ id: '1f00aa01', mode: 'psk', for: 'both', identity: 'lamp-corridor', added_at: new Date(Date.now() - 86400e3).toISOString() }]],
+  ['haus 7/heizung', [
+    { id: '2b00aa02', mode: 'rpk', for: 'server', fingerprint: 'sha256:f9b839d2079a9d07ffa8022e0d82bd65c2476625c7348e234c1b51c67b4f64f6', added_at: new Date(Date.now() - 3600e3).toISOString() },
+    { id: '2b00aa03', mode: 'psk', for: 'bootstrap', identity: 'urn:uuid:6e1d1c2a-heizung', added_at: new Date(Date.now() - 7200e3).toISOString() },
+  ]],
+  ['meter-0412', [{ id: '3c00aa04', mode: 'x509', for: 'both', fingerprint: 'sha256:6b2e662169a87b89dbc83c18de1bdc859c787437b4da480ed456620c8ef6b18c', subject: 'urn:dev:meter-0412', not_after: '2036-11-21T18:41:33.000Z', added_at: new Date(Date.now() - 60e3).toISOString() }]],
+]);
+const profiles = [
+  { name: 'fleet', discover: true, remove: 'accounts', servers: [{ short_server_id: 1, uri: 'coaps://lwm2m.example.com', keys: { mode: 'psk', made: true } }] },
+  { name: 'lamps', pattern: 'lamp-*', discover: true, remove: 'accounts', servers: [{ short_server_id: 1, uri: 'coap://10.0.0.2', keys: { mode: 'nosec' } }] },
+];
+const step = (operation, path, code = '2.04') => ({ operation, path, outcome: 'done', code });
+const runs = [
+  { id: 'r3', endpoint: 'meter-0412', initiator: 'client', profile: 'fleet', address: '198.51.100.7:40112', security: 'psk', started_at: new Date(Date.now() - 30e3).toISOString(), ended_at: new Date(Date.now() - 27e3).toISOString(), state: 'failed', failure: 'inconsistent', reason: 'the Client finds its new configuration inconsistent (4.06 to Finish) and keeps the old one', version: '1.0', steps: [step('discover', '/', '2.05'), step('delete', '/0', '2.02'), step('write', '/0/1'), step('write', '/1/0'), { operation: 'finish', path: '/', outcome: 'refused', code: '4.06' }] },
+  { id: 'r2', endpoint: 'lamp-corridor', initiator: 'server', profile: 'fleet', address: '127.0.0.1:40111', security: 'psk', started_at: new Date(Date.now() - 3600e3).toISOString(), ended_at: new Date(Date.now() - 3599e3).toISOString(), state: 'succeeded', failure: null, reason: null, version: '1.0', steps: [step('discover', '/', '2.05'), step('write', '/0/1'), step('finish', '/')] },
+];
+const offered = { mode: 'rpk', fingerprint: 'sha256:0d1c2b3a4958677685948372615f4e3d2c1b0a99887766554433221100ffeedd' };
+
+function security(req, res, parts, query, body) {
+  const [noun, name, id] = parts.map((part) => (part.startsWith('~') ? Buffer.from(part.slice(1), 'base64url').toString() : decodeURIComponent(part)));
+  if (noun === 'server') return send(res, 200, { public_key: '-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnoRKmXh5gzpCFpZnZtgq5Vgg0IKu\n6MS8ysyQGkDFlpJ4jpvgbz9dWzOsbQ7uEJwNFR2BV+MFdM5CK+AE6G5+fw==\n-----END PUBLIC KEY-----\n', public_key_fingerprint: 'sha256:f9b839d2079a9d07ffa8022e0d82bd65c2476625c7348e234c1b51c67b4f64f6', certificate: null, certificate_fingerprint: null });
+  if (noun === 'profiles') return send(res, 200, { profiles });
+  if (noun === 'bootstrap') return send(res, 200, { runs: runs.filter((r) => !query.get('endpoint') || r.endpoint === query.get('endpoint')) });
+  if (!name) {
+    const q = (query.get('q') ?? '').toLowerCase();
+    const endpoints = [...credentials].filter(([endpoint, list]) => list.length && endpoint.toLowerCase().includes(q)).map(([endpoint, list]) => ({ endpoint, credentials: list }));
+    return send(res, 200, { endpoints, next: null, total: [...credentials.values()].flat().length });
+  }
+  const list = credentials.get(name) ?? [];
+  if (req.method === 'DELETE') {
+    credentials.set(name, list.filter((one) => id && one.id !== id));
+    return send(res, 204);
+  }
+  const [one] = body.credentials;
+  if (one.mode === 'psk' && !/^[0-9a-f]{16,}$/i.test(one.key ?? '')) throw new Problem(400, 'credential_invalid', 'A credential is not well formed', 'The key is neither hexadecimal (an even number of digits) nor base64.');
+  list.push({ id: fresh(8).toLowerCase(), mode: one.mode, for: one.for, ...(one.mode === 'psk' ? { identity: one.identity ?? name } : { fingerprint: one.public_key ?? one.certificate, subject: one.subject }), added_at: new Date().toISOString() });
+  credentials.set(name, list);
+  return send(res, 200, { endpoint: name, credentials: list });
+}
+
 // Who was refused, gathered from the events that tell of it.
 const knocks = [];
 listen(({ type, data }) => {
   if (type !== 'refused') return;
   const [known] = knocks;
   if (known) Object.assign(known, { count: known.count + 1, last_at: data.at });
-  else knocks.push({ address: data.address, endpoint: data.endpoint, reason: data.reason, remedy: data.remedy, count: 1, first_at: data.at, last_at: data.at });
+  else knocks.push({ address: data.address, endpoint: data.endpoint, reason: data.reason, remedy: data.remedy, offered, count: 1, first_at: data.at, last_at: data.at });
 });
 
 class Problem extends Error {
@@ -216,6 +258,7 @@ async function api(req, res, url) {
     tell('completed', { endpoint: found[0].endpoint, path: found[1].path, request: words(found[1]) });
     return send(res, 200, words(found[1]));
   }
+  if (['credentials', 'profiles', 'bootstrap', 'server'].includes(parts[0])) return security(req, res, parts, query, body);
   if (parts[0] === 'knocks') return send(res, 200, { knocks });
   if (parts[0] !== 'clients') throw new Problem(404, 'not_found', 'Nothing here');
   if (parts.length === 1) {

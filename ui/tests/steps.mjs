@@ -313,6 +313,45 @@ export const steps = {
     await t.shot('back');
   },
 
+  'who may connect is listed, let in and removed; a key is never shown again': async (t) => {
+    await open(t, '#/security');
+    await t.page.getByRole('heading', { level: 1, name: 'Security' }).waitFor();
+    await t.page.getByLabel('Who may connect').locator('li, .none').first().waitFor();
+    await t.fits();
+    await t.shot('security');
+    const name = `walk-${t.name ?? ''}${Date.now() % 100000}`;
+    await t.page.getByRole('button', { name: 'Let a Client in' }).click();
+    await t.page.getByLabel('Endpoint name', { exact: true }).fill(name);
+    await t.page.getByRole('button', { name: 'Make one' }).click();
+    const key = await t.page.getByLabel('Key, hexadecimal or base64').inputValue();
+    t.assert.match(key, /^[0-9a-f]{32}$/);
+    await t.fits();
+    await t.shot('security-add');
+    await t.page.getByRole('button', { name: 'Add', exact: true }).click();
+    const own = t.page.locator(`li[data-credential^="${name} "]`);
+    await own.waitFor();
+    t.assert.ok(!(await t.page.content()).includes(key), 'the key is gone from the page');
+    await own.getByRole('button', { name: 'Remove…' }).click();
+    await t.shot('security-remove');
+    await own.getByRole('button', { name: 'Remove it' }).click();
+    await own.waitFor({ state: 'detached' });
+  },
+
+  'someone who knocked is let in with one click, and runs open to their steps': async (t) => {
+    if (t.real) return;
+    await open(t, '#/security');
+    await t.page.getByRole('button', { name: 'Let it in…' }).first().click({ timeout: 90000 });
+    await t.page.getByLabel('It proves itself by').waitFor();
+    t.assert.equal(await t.page.getByLabel('It proves itself by').inputValue(), 'rpk');
+    t.assert.match(await t.page.getByLabel(/Public key/).inputValue(), /^sha256:/);
+    await t.shot('security-knock');
+    await t.page.getByRole('button', { name: 'Close' }).click();
+    await t.page.locator('li[data-run="failed"] summary').click();
+    await t.page.getByText('4.06', { exact: true }).waitFor();
+    await t.fits();
+    await t.shot('security-runs');
+  },
+
   'the theme is switched by hand and kept': async (t) => {
     await open(t, '#/clients');
     const background = () => t.page.evaluate(() => getComputedStyle(document.body).backgroundColor);

@@ -300,11 +300,20 @@ impl NewCredential {
         })
     }
 
-    /// By a raw public key: PEM, base64 or hexadecimal of its SubjectPublicKeyInfo.
+    /// By a raw public key: PEM, base64 or hexadecimal of its SubjectPublicKeyInfo, or its fingerprint as a knock shows it.
     ///
     /// # Errors
     /// What is wrong with it, as a sentence.
     pub fn rpk(public_key: &str, doors: Doors) -> Result<NewCredential, String> {
+        if let Some(fingerprint) = parse_fingerprint(public_key) {
+            return Ok(NewCredential {
+                proof: Proof::Rpk {
+                    fingerprint: fingerprint?,
+                },
+                key: None,
+                doors,
+            });
+        }
         let der = bytes_of(public_key, "PUBLIC KEY")?;
         if !der::is_p256_public_key(&der) {
             return Err(
@@ -320,11 +329,22 @@ impl NewCredential {
         })
     }
 
-    /// By one certificate: PEM, base64 or hexadecimal of its DER. Of a chain the first counts.
+    /// By one certificate: PEM, base64 or hexadecimal of its DER, or its fingerprint. Of a chain the first counts.
     ///
     /// # Errors
     /// What is wrong with it, as a sentence.
     pub fn certificate(text: &str, doors: Doors) -> Result<NewCredential, String> {
+        if let Some(fingerprint) = parse_fingerprint(text) {
+            return Ok(NewCredential {
+                proof: Proof::Certificate {
+                    fingerprint: fingerprint?,
+                    subject: None,
+                    not_after: None,
+                },
+                key: None,
+                doors,
+            });
+        }
         let der = bytes_of(text, "CERTIFICATE")?;
         let names = der::names(&der).ok_or("This is not an X.509 certificate.")?;
         Ok(NewCredential {
@@ -450,6 +470,16 @@ pub fn fingerprint_text(fingerprint: &[u8; 32]) -> String {
     format!("sha256:{}", HEXLOWER_PERMISSIVE.encode(fingerprint))
 }
 
+/// Reads what [`fingerprint_text`] has written, also with colons and in capitals; `None` for another text.
+fn parse_fingerprint(text: &str) -> Option<Result<[u8; 32], String>> {
+    let digits: String = text.trim().strip_prefix("sha256:")?.replace(':', "");
+    let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok();
+    let fingerprint = bytes.and_then(|bytes| bytes.try_into().ok());
+    Some(
+        fingerprint.ok_or_else(|| "A fingerprint is sha256: and 64 hexadecimal digits.".to_owned()),
+    )
+}
+
 fn short(fingerprint: &[u8; 32]) -> String {
     format!("sha256:{}…", HEXLOWER_PERMISSIVE.encode(&fingerprint[..6]))
 }
@@ -564,6 +594,10 @@ pub(crate) mod tests {
             panic!("a certificate");
         };
         assert_eq!(fingerprint[..4], [0x6b, 0x2e, 0x66, 0x21]);
+        let known =
+            NewCredential::certificate(&fingerprint_text(fingerprint), Doors::Both).unwrap();
+        assert!(known.proof.is_same(&by_pem.proof));
+        assert!(NewCredential::rpk("sha256:00", Doors::Both).is_err());
         assert_eq!(subject.as_deref(), Some("urn:lamp:1"));
         assert_eq!(not_after.unwrap().to_string(), "2036-11-21T18:41:33.000Z");
     }

@@ -10,6 +10,7 @@ use dunlin_lwm2m::EndpointName;
 use tokio::sync::broadcast;
 
 use crate::backend::{Reading, Request};
+use crate::credential::Proof;
 use crate::knock::{Knock, Knocks};
 use crate::time::Timestamp;
 use crate::view::{ObjectsView, Security};
@@ -115,6 +116,8 @@ pub enum News {
         reason: String,
         /// The line that would let it in, if there is one.
         remedy: Option<String>,
+        /// What it showed, as a credential that would know it.
+        offered: Option<Proof>,
     },
 }
 

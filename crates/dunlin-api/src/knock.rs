@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::credential::Proof;
 use crate::event::{Event, News};
 use crate::time::Timestamp;
 
@@ -23,6 +24,8 @@ pub struct Knock {
     pub reason: String,
     /// The line that would let it in, if there is one.
     pub remedy: Option<String>,
+    /// What it showed, as a credential that would know it.
+    pub offered: Option<Proof>,
     /// How often.
     pub count: u64,
     /// When for the first time.
@@ -45,6 +48,7 @@ impl Knocks {
             address,
             reason,
             remedy,
+            offered,
         } = &event.news
         else {
             return;
@@ -70,6 +74,7 @@ impl Knocks {
             endpoint,
             reason: reason.clone(),
             remedy: remedy.clone(),
+            offered: offered.clone(),
             count: before
                 .as_ref()
                 .map_or(0, |knock| knock.count)
@@ -103,6 +108,7 @@ mod tests {
                 address: address.into(),
                 reason: reason.into(),
                 remedy: None,
+                offered: None,
             },
         }
     }

@@ -486,6 +486,7 @@ pub(crate) fn event_json(event: &Event, definitions: &Registry) -> Json {
             address,
             reason,
             remedy,
+            ..
         } => {
             data.insert("address".into(), address.clone().into());
             data.insert("reason".into(), reason.clone().into());

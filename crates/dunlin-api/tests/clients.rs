@@ -313,6 +313,7 @@ async fn knocks_are_listed_with_what_would_let_them_in() {
         address: "192.0.2.7:41022".into(),
         reason: "Clients without security are heard on this machine alone.".into(),
         remedy: Some("dunlin serve --nosec any".into()),
+        offered: None,
     };
     fake.tell("pump", refused.clone());
     fake.tell("pump", refused);
@@ -323,6 +324,7 @@ async fn knocks_are_listed_with_what_would_let_them_in() {
             "address": "192.0.2.7:41022", "endpoint": "pump", "count": 2,
             "reason": "Clients without security are heard on this machine alone.",
             "remedy": "dunlin serve --nosec any",
+            "offered": null,
             "first_at": "2026-11-24T15:00:00.000Z", "last_at": "2026-11-24T15:00:00.000Z",
         }]})
     );

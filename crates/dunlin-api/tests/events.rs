@@ -339,6 +339,7 @@ async fn every_type_has_its_members() {
                 address: "192.0.2.7:1".into(),
                 reason: "NoSec".into(),
                 remedy: None,
+                offered: None,
             },
             json!({"endpoint": "lamp", "at": at, "address": "192.0.2.7:1", "reason": "NoSec", "remedy": null}),
         ),

@@ -466,6 +466,7 @@ impl Shard {
             endpoint: None,
             at: now.wall,
             address: Address::Udp(from),
+            identity: dunlin_transport::Identity::None,
             code: dunlin_lwm2m::operation::ResponseCode::Forbidden,
             reason: "clients without security are heard on this machine alone; --nosec any lets them in from everywhere".into(),
         });

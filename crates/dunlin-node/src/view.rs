@@ -6,6 +6,7 @@ use dunlin_api::backend::{
     CancelBy, Command as ApiCommand, Completion, CompletionAnswer, Reading, Request, RequestId,
     RequestState,
 };
+use dunlin_api::credential::{Proof, fingerprint_text};
 use dunlin_api::error::{CoapCode, Code, Problem};
 use dunlin_api::event::{Event as ApiEvent, News, Position, Registered, Updated};
 use dunlin_api::time::Timestamp;
@@ -487,6 +488,62 @@ pub(crate) fn event(
     })
 }
 
+/// What a peer showed, as a credential that would know it.
+fn offered(identity: &Identity) -> Option<Proof> {
+    match identity {
+        Identity::None => None,
+        Identity::PreSharedKey(identity) => Some(Proof::Psk {
+            identity: identity.to_vec(),
+        }),
+        Identity::RawPublicKey(fingerprint) => Some(Proof::Rpk {
+            fingerprint: *fingerprint,
+        }),
+        Identity::Certificate {
+            fingerprint,
+            common_name,
+            ..
+        } => Some(Proof::Certificate {
+            fingerprint: *fingerprint,
+            subject: common_name.clone(),
+            not_after: None,
+        }),
+    }
+}
+
+/// The line that would let in who was refused, where one would.
+fn remedy(
+    endpoint: Option<&EndpointName>,
+    identity: &Identity,
+    code: ResponseCode,
+) -> Option<String> {
+    // A handshake that failed; whoever has proved something is refused for another reason.
+    if code != ResponseCode::Unauthorized {
+        return None;
+    }
+    let name = endpoint.map_or("ENDPOINT".to_owned(), |name| quoted(name.as_str()));
+    let add = format!("dunlin credential add {name}");
+    Some(match identity {
+        Identity::None => return None,
+        Identity::PreSharedKey(identity) => {
+            let text = std::str::from_utf8(identity).ok()?;
+            format!("{add} --psk {} --key KEY", quoted(text))
+        }
+        Identity::RawPublicKey(digest) => format!("{add} --rpk {}", fingerprint_text(digest)),
+        Identity::Certificate { fingerprint, .. } => {
+            format!("{add} --certificate {}", fingerprint_text(fingerprint))
+        }
+    })
+}
+
+/// A word for a shell: what a stranger calls itself must not do anything there.
+fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:@%+=/".contains(&byte);
+    if !text.starts_with('-') && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// News that is told live alone.
 pub(crate) fn live(event: &LiveEvent) -> Option<ApiEvent> {
     let (at, endpoint, news) = match event {
@@ -506,13 +563,15 @@ pub(crate) fn live(event: &LiveEvent) -> Option<ApiEvent> {
             endpoint,
             at,
             address,
+            identity,
+            code,
             reason,
-            ..
         } => {
             let news = News::Refused {
                 address: address.to_string(),
                 reason: sentence(reason),
-                remedy: None,
+                remedy: remedy(endpoint.as_ref(), identity, *code),
+                offered: offered(identity),
             };
             (*at, endpoint.clone(), news)
         }
@@ -626,6 +685,26 @@ mod tests {
     use dunlin_lwm2m::{ObjectId, ObjectInstanceId};
 
     use super::*;
+
+    #[test]
+    fn who_failed_a_handshake_is_shown_the_line_that_would_let_it_in() {
+        let name = EndpointName::new("lamp").unwrap();
+        let failed = ResponseCode::Unauthorized;
+        let psk = Identity::PreSharedKey((*b"lamp").into());
+        assert_eq!(
+            remedy(Some(&name), &psk, failed).unwrap(),
+            "dunlin credential add lamp --psk lamp --key KEY"
+        );
+        let rpk = Identity::RawPublicKey([0xab; 32]);
+        let line = remedy(None, &rpk, failed).unwrap();
+        assert!(line.starts_with("dunlin credential add ENDPOINT --rpk sha256:abab"));
+        // What a stranger calls itself is a word, and no command.
+        let hostile = Identity::PreSharedKey((*b"x'; rm -rf ~ #").into());
+        let line = remedy(None, &hostile, failed).unwrap();
+        assert!(line.contains(r"--psk 'x'\''; rm -rf ~ #' --key"), "{line}");
+        assert_eq!(remedy(Some(&name), &psk, ResponseCode::BadRequest), None);
+        assert_eq!(remedy(None, &Identity::None, failed), None);
+    }
 
     fn created(instance: Option<u16>, location: Option<Path>) -> Path {
         let command = Command::Create {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_lwm2m::{ContentFormat, EndpointName, Node, Path};
-use dunlin_transport::{Address, WallTime};
+use dunlin_transport::{Address, Identity, WallTime};
 
 use crate::bootstrap::BootstrapRun;
 use crate::change::{Departure, Registration};
@@ -207,6 +207,8 @@ pub enum LiveEvent {
         at: WallTime,
         /// From where.
         address: Address,
+        /// What it proved; after a handshake that failed, what it said it was.
+        identity: Identity,
         /// How it was answered.
         code: ResponseCode,
         /// Why, for people.

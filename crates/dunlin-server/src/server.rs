@@ -677,6 +677,7 @@ impl Server {
                     endpoint: None,
                     at: now.wall,
                     address,
+                    identity: Identity::None,
                     code: violation.code,
                     reason: violation.what,
                 }));

@@ -26,6 +26,18 @@ pub(crate) fn time(json: &Json) -> String {
     }
 }
 
+/// A value in a query: everything but letters, digits and a few marks is percent-encoded.
+pub(crate) fn query_value(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
 /// One of two words.
 pub(crate) fn choice(json: &Json, yes: &str, no: &str) -> String {
     if json == &Json::Bool(true) { yes } else { no }.to_string()

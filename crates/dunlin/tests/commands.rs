@@ -461,6 +461,7 @@ fn knocks_say_what_would_let_them_in() {
         address: "192.0.2.7:1".into(),
         reason: "It has no security.".into(),
         remedy: Some("Start with --nosec any.".into()),
+        offered: None,
     };
     server.fake.tell("pump", news);
     assert_eq!(
@@ -633,6 +634,76 @@ fn credentials_are_added_listed_and_removed() {
         nothing.status == 1 && nothing.err.contains("--generate"),
         "{}",
         nothing.err
+    );
+}
+
+#[test]
+fn profiles_are_put_planned_and_removed() {
+    let server = Server::start();
+    let put = server.run(&[
+        "profile",
+        "put",
+        "fleet",
+        "--uri",
+        "coaps://a.example",
+        "--pattern",
+        "lamp-*",
+    ]);
+    assert_eq!(
+        (put.status, put.out.as_str()),
+        (0, "fleet is added\n"),
+        "{}",
+        put.err
+    );
+    let list = server.run(&["profile", "list"]);
+    let row = "fleet  lamp-*  coaps://a.example  psk, made for each";
+    assert_eq!(list.out.lines().nth(1), Some(row), "{}", list.out);
+    let plan = server.run(&["profile", "plan", "lamp-7"]);
+    assert!(
+        plan.out.contains("(16 secret bytes)") && plan.out.contains("coaps://a.example"),
+        "{}",
+        plan.out
+    );
+    assert!(plan.err.contains("\"fleet\""), "{}", plan.err);
+    let shown = server.run(&["profile", "show", "fleet"]);
+    let again = run(
+        &server.url,
+        &["profile", "put", "fleet", "--file", "-"],
+        &shown.out,
+    );
+    assert_eq!(again.out, "fleet is changed\n", "{}", again.err);
+    let wrong = server.run(&["profile", "put", "x", "--uri", "http://a"]);
+    assert!(
+        wrong.status == 1 && wrong.err.contains("servers[0].uri: "),
+        "{}",
+        wrong.err
+    );
+    assert_eq!(server.run(&["profile", "remove", "fleet"]).status, 0);
+    assert!(
+        server
+            .run(&["profile", "remove", "fleet"])
+            .err
+            .contains("[profile_unknown]")
+    );
+}
+
+#[test]
+fn bootstrap_runs_are_begun_and_listed() {
+    let server = Server::start();
+    let begun = server.run(&["bootstrap", "lamp"]);
+    assert_eq!(begun.status, 0, "{}", begun.err);
+    assert!(
+        server
+            .run(&["bootstrap", "nobody"])
+            .err
+            .contains("[client_unknown]")
+    );
+    assert_eq!(server.run(&["bootstrap"]).status, 1);
+    assert!(
+        server
+            .run(&["bootstrap", "history"])
+            .err
+            .contains("no bootstrap runs")
     );
 }
 

@@ -2,7 +2,7 @@
 import { clock } from './clock.svelte';
 import { encodeEndpoint, split } from './paths';
 import { session } from './session.svelte';
-import type { Client, Knock, Link, ObjectDefinition, Observation, Reading, Request, Written } from './types';
+import type { BootstrapRun, Client, EndpointCredentials, Knock, Link, ObjectDefinition, Observation, NewCredential, Profile, Reading, Request, ServerIdentity, Written } from './types';
 
 /** Where the API is, beside wherever this page was served: also behind a proxy that adds a prefix. */
 export const apiBase = new URL('api/v1/', document.baseURI).href;
@@ -116,6 +116,16 @@ export const allRequests = () => ask<{ requests: Request[] }>('GET', 'requests',
 export const REQUESTS_MAX = 1000;
 export const oneRequest = (id: string) => ask<Request>('GET', `requests/${encodeURIComponent(id)}`);
 export const cancelRequest = (id: string) => ask<Request>('DELETE', `requests/${encodeURIComponent(id)}`);
+
+export const listCredentials = (q: string, cursor: string | null) =>
+  ask<{ endpoints: EndpointCredentials[]; next: string | null; total: number }>('GET', 'credentials', { q: q || undefined, cursor, limit: 100 });
+const credentialsOf = (endpoint: string) => `credentials/${encodeEndpoint(endpoint)}`;
+export const addCredential = (endpoint: string, credential: NewCredential) =>
+  ask<EndpointCredentials>('POST', credentialsOf(endpoint), {}, { credentials: [credential] });
+export const removeCredential = (endpoint: string, id: string) => ask<null>('DELETE', `${credentialsOf(endpoint)}/${encodeURIComponent(id)}`);
+export const serverIdentity = () => ask<ServerIdentity>('GET', 'server/identity');
+export const listProfiles = () => ask<{ profiles: Profile[] }>('GET', 'profiles');
+export const bootstrapRuns = (endpoint = '') => ask<{ runs: BootstrapRun[] }>('GET', 'bootstrap/runs', { endpoint: endpoint || undefined, limit: 50 });
 
 export const listKnocks = () => ask<{ knocks: Knock[] }>('GET', 'knocks');
 

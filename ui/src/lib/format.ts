@@ -1,5 +1,5 @@
 // Values, times and names in the words a person reads.
-import type { Request, ResourceNode, ResourceType, Scalar } from './types';
+import type { Credential, Doors, Request, ResourceNode, ResourceType, Scalar } from './types';
 
 const thin = '\u202f';
 
@@ -128,6 +128,13 @@ export const typeText: Record<ResourceType, string> = {
 export const securityText: Record<string, string> = { nosec: 'NoSec', psk: 'PSK', rpk: 'Raw Public Key', x509: 'X.509' };
 /** The same for narrow columns. */
 export const securityShort: Record<string, string> = { ...securityText, rpk: 'RPK' };
+
+export const doorsText: Record<Doors, string> = { server: 'Server', bootstrap: 'Bootstrap-Server', both: 'Server, Bootstrap-Server' };
+/** What the Client shows, in few words: of a fingerprint the beginning is enough to tell two apart. */
+export function knownBy(one: Credential): string {
+  if (one.fingerprint) return `${one.fingerprint.slice(0, 23)}…${one.subject ? ` (${one.subject})` : ''}`;
+  return one.identity ?? (one.identity_hex ? `hex:${one.identity_hex}` : (one.subject ?? ''));
+}
 
 const operationWords: Record<string, string> = {
   read: 'Read',

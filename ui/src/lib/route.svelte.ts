@@ -1,10 +1,11 @@
-// Where we are: `#/clients`, `#/clients/NAME[/3/0]`, `#/requests`, `#/events?client=NAME&types=a,b`.
+// Where we are: `#/clients`, `#/clients/NAME[/3/0]`, `#/requests`, `#/security?for=NAME`, `#/events?client=NAME&types=a,b`.
 import { decodeEndpoint, encodeEndpoint, split } from './paths';
 
 export type Route =
   | { page: 'clients' }
   | { page: 'client'; endpoint: string; path: number[] }
   | { page: 'requests' }
+  | { page: 'security'; endpoint: string }
   | { page: 'events'; client: string; types: string[] }
   | { page: 'unknown'; hash: string };
 
@@ -16,6 +17,7 @@ function read(hash: string): Route {
     if (page === undefined || (page === 'clients' && rest.length === 0)) return { page: 'clients' };
     if (page === 'clients') return { page: 'client', endpoint: decodeEndpoint(rest[0]!), path: rest.slice(1).map(Number).filter(Number.isInteger) };
     if (page === 'requests') return { page: 'requests' };
+    if (page === 'security') return { page: 'security', endpoint: new URLSearchParams(query).get('for') ?? '' };
     if (page === 'events') {
       const params = new URLSearchParams(query);
       return { page: 'events', client: params.get('client') ?? '', types: (params.get('types') ?? '').split(',').filter(Boolean) };
@@ -43,6 +45,8 @@ class Router {
 export const router = new Router();
 
 export const toClient = (endpoint: string, path = '') => ['#/clients', encodeEndpoint(endpoint), ...split(path)].join('/');
+
+export const toSecurity = (endpoint = '') => '#/security' + (endpoint ? '?' + new URLSearchParams({ for: endpoint }) : '');
 
 export function toEvents(client: string, types: string[] = []): string {
   const params = new URLSearchParams();

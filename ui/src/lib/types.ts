@@ -147,9 +147,69 @@ export interface Knock {
   endpoint: string | null;
   reason: string;
   remedy: string | null;
+  /** What it showed of itself. */
+  offered?: { mode: 'psk' | 'rpk' | 'x509'; identity?: string; fingerprint?: string; subject?: string } | null;
   count: number;
   first_at: string;
   last_at: string;
+}
+
+export type Doors = 'server' | 'bootstrap' | 'both';
+
+/** A credential, without its key. */
+export interface Credential {
+  id: string;
+  mode: 'psk' | 'rpk' | 'x509';
+  for: Doors;
+  identity?: string;
+  identity_hex?: string;
+  fingerprint?: string;
+  subject?: string;
+  not_after?: string;
+  added_at: string;
+}
+export interface EndpointCredentials {
+  endpoint: string;
+  credentials: Credential[];
+  warnings?: string[];
+}
+export interface NewCredential {
+  mode: 'psk' | 'rpk' | 'x509';
+  for: Doors;
+  identity?: string;
+  key?: string;
+  public_key?: string;
+  certificate?: string;
+  subject?: string;
+}
+
+/** A profile of the Bootstrap-Server, as much of it as a table shows. */
+export interface Profile {
+  name: string;
+  endpoint?: string;
+  pattern?: string;
+  servers: { short_server_id: number; uri: string; keys: { mode: string; made?: boolean } }[];
+  [more: string]: unknown;
+}
+export interface BootstrapRun {
+  id: string;
+  endpoint: string;
+  initiator: 'client' | 'server';
+  profile: string;
+  address: string;
+  security: string;
+  started_at: string;
+  ended_at: string | null;
+  state: 'running' | 'succeeded' | 'failed';
+  failure: string | null;
+  reason: string | null;
+  steps: { operation: string; path: string; outcome: string | null; code: string | null }[];
+}
+export interface ServerIdentity {
+  public_key: string;
+  public_key_fingerprint: string;
+  certificate: string | null;
+  certificate_fingerprint: string | null;
 }
 
 export const eventTypes = [

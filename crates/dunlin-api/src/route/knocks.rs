@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 
 use super::describe::Failure;
 use crate::auth::{AuthContext, Role};
+use crate::credential::{Proof, fingerprint_text};
 use crate::error::Problem;
 use crate::extract::Params;
 use crate::knock::Knock;
@@ -38,10 +39,53 @@ struct KnockView {
     reason: String,
     /// What would let it in.
     remedy: Option<String>,
+    /// What it showed of itself: credentials would know it by that.
+    offered: Option<OfferedView>,
     /// How often since the Server started.
     count: u64,
     first_at: Timestamp,
     last_at: Timestamp,
+}
+
+/// What a peer showed of itself.
+#[derive(Serialize, ToSchema)]
+struct OfferedView {
+    /// `psk`, `rpk` or `x509`
+    mode: &'static str,
+    /// Of a PSK, where it is a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    /// Of a public key or certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    /// Of a certificate: the name that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+}
+
+impl From<&Proof> for OfferedView {
+    fn from(proof: &Proof) -> OfferedView {
+        let (mut identity, mut fingerprint, mut subject) = (None, None, None);
+        match proof {
+            Proof::Psk { identity: shown } => identity = String::from_utf8(shown.clone()).ok(),
+            Proof::Rpk { fingerprint: shown } => fingerprint = Some(fingerprint_text(shown)),
+            Proof::Certificate {
+                fingerprint: shown,
+                subject: name,
+                ..
+            } => {
+                fingerprint = Some(fingerprint_text(shown));
+                subject.clone_from(name);
+            }
+            Proof::Subject(name) => subject = Some(name.clone()),
+        }
+        OfferedView {
+            mode: proof.mode(),
+            identity,
+            fingerprint,
+            subject,
+        }
+    }
 }
 
 /// Lists who was refused since the Server started, and what would let them in.
@@ -62,6 +106,7 @@ async fn list(
         endpoint: knock.endpoint,
         reason: knock.reason,
         remedy: knock.remedy,
+        offered: knock.offered.as_ref().map(OfferedView::from),
         count: knock.count,
         first_at: knock.first_at,
         last_at: knock.last_at,

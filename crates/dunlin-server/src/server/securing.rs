@@ -144,6 +144,7 @@ impl Server {
             endpoint: claimed.and_then(name_of),
             at: now.wall,
             address,
+            identity: claimed.cloned().unwrap_or(Identity::None),
             code: ResponseCode::Unauthorized,
             reason: format!(
                 "the DTLS handshake at {} failed{who}: {failure}",

@@ -134,6 +134,7 @@ impl Server {
                 endpoint,
                 at: now.wall,
                 address: peer.address,
+                identity: peer.identity,
                 code,
                 reason: reason.clone(),
             }));

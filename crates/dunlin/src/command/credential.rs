@@ -101,10 +101,10 @@ struct Add {
     /// Make a key and print it, this once
     #[arg(long, conflicts_with_all = ["rpk", "certificate", "subject"])]
     generate: bool,
-    /// File with the Client's public key, PEM; - is standard input
+    /// File with the Client's public key, PEM, or sha256: and its fingerprint; - is standard input
     #[arg(long, value_name = "FILE")]
     rpk: Option<PathBuf>,
-    /// File with the Client's certificate, PEM; - is standard input
+    /// File with the Client's certificate, PEM, or sha256: and its fingerprint; - is standard input
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// Name in its certificate, which a trusted authority has issued
@@ -202,16 +202,10 @@ impl Add {
     /// The credential as the API takes it, and the key if one was made.
     fn credential(&self) -> anyhow::Result<(Json, Option<String>)> {
         if let Some(file) = &self.rpk {
-            return Ok((
-                json!({"mode": "rpk", "public_key": read(file, FILE_BYTES_MAX)?}),
-                None,
-            ));
+            return Ok((json!({"mode": "rpk", "public_key": public(file)?}), None));
         }
         if let Some(file) = &self.certificate {
-            return Ok((
-                json!({"mode": "x509", "certificate": read(file, FILE_BYTES_MAX)?}),
-                None,
-            ));
+            return Ok((json!({"mode": "x509", "certificate": public(file)?}), None));
         }
         if let Some(name) = &self.subject {
             return Ok((json!({"mode": "x509", "subject": name}), None));
@@ -236,6 +230,14 @@ impl Add {
             credential["identity"] = identity.as_str().into();
         }
         Ok((credential, generated))
+    }
+}
+
+/// A fingerprint as it is, or what a file holds.
+fn public(file: &Path) -> anyhow::Result<String> {
+    match file.to_str() {
+        Some(text) if text.starts_with("sha256:") => Ok(text.to_owned()),
+        _ => read(file, FILE_BYTES_MAX),
     }
 }
 
@@ -272,7 +274,7 @@ fn list(api: &Api, endpoint: Option<&str>, doors: Option<Doors>) -> anyhow::Resu
                 found.append(endpoints);
             }
             match page["next"].as_str() {
-                Some(next) => cursor = format!("&cursor={}", segment_of_query(next)),
+                Some(next) => cursor = format!("&cursor={}", view::query_value(next)),
                 None => break,
             }
         }
@@ -288,18 +290,6 @@ fn list(api: &Api, endpoint: Option<&str>, doors: Option<Doors>) -> anyhow::Resu
         return Ok(());
     }
     print(&found)
-}
-
-/// A value in a query: everything but letters, digits and a few marks is percent-encoded.
-fn segment_of_query(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 fn print(endpoints: &[Json]) -> anyhow::Result<()> {

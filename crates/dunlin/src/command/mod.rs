@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 mod attributes;
 mod backup;
+mod bootstrap;
 mod check;
 mod client;
 mod create;
@@ -22,6 +23,7 @@ mod knocks;
 mod list;
 mod object;
 mod observe;
+mod profile;
 mod read;
 mod requests;
 mod restore;
@@ -66,6 +68,8 @@ commands! {
     Knocks knocks
     Object object
     Credential credential
+    Profile profile
+    Bootstrap bootstrap
     Token token
     Client client
     Fleet fleet
