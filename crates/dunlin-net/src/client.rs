@@ -11,13 +11,14 @@ use std::time::Duration;
 use dunlin_client::lwm2m::{Path, ResourceValue};
 use dunlin_client::{
     Address, Answer, Client, Event, Need, NeedId, Now, Output, PackageDone, PackageFault,
-    PackageStep, Port, Sample, WallTime,
+    PackageStep, Port, Sample,
 };
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::clock;
+pub use crate::clock::now;
+use crate::clock::{self, sleep_until};
 
 /// The longest datagram that is read: what UDP carries.
 const DATAGRAM_MAX: usize = 65_535;
@@ -114,15 +115,6 @@ pub struct ClientLoop<H> {
     /// The last commit that was kept.
     kept: u64,
     stopping: bool,
-}
-
-/// The time on both clocks.
-#[must_use]
-pub fn now() -> Now {
-    Now {
-        instant: clock::instant(),
-        wall: WallTime(clock::wall_ms()),
-    }
 }
 
 impl<H: Host> ClientLoop<H> {
@@ -267,13 +259,6 @@ fn port_of(datagram: &[u8]) -> Port {
 async fn receive(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     match socket {
         Some(socket) => socket.recv_from(buffer).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(wake: Option<Duration>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(clock::at(wake).into()).await,
         None => std::future::pending().await,
     }
 }

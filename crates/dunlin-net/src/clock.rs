@@ -7,6 +7,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dunlin_transport::{Now, WallTime};
+
 /// The origin of [`instant`], the same for all threads of the process.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
@@ -26,6 +28,22 @@ pub fn wall_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Both clocks at once: what a machine is told with each input.
+pub fn now() -> Now {
+    Now {
+        instant: instant(),
+        wall: WallTime(wall_ms()),
+    }
+}
+
+/// Sleeps until an instant of ours; for ever without one. Must be called inside a tokio runtime.
+pub async fn sleep_until(wake: Option<Duration>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(at(wake).into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The moment of `std` that stands for an instant of ours: what a runtime's timer wants.
@@ -64,6 +82,13 @@ mod tests {
             .expect("the thread only reads a clock");
         let after = instant();
         assert!(before <= elsewhere && elsewhere <= after);
+    }
+
+    #[tokio::test]
+    async fn a_sleep_ends_not_before_its_instant() {
+        let wake = now().instant + Duration::from_millis(2);
+        sleep_until(Some(wake)).await;
+        assert!(instant() >= wake);
     }
 
     #[test]

@@ -246,6 +246,8 @@ pub(crate) enum Flag {
     ReceiveOverflow,
     /// Forbid routers to cut IPv4 datagrams, and refuse what is longer than the path is known to take.
     DontFragment,
+    /// Cut IPv4 datagrams that are longer than the path is known to take.
+    Fragment,
 }
 
 /// Turns an option of a socket on.
@@ -258,6 +260,11 @@ pub(crate) fn enable(socket: BorrowedFd<'_>, flag: Flag) -> io::Result<()> {
             libc::IPPROTO_IP,
             libc::IP_MTU_DISCOVER,
             libc::IP_PMTUDISC_DO,
+        ),
+        Flag::Fragment => (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_WANT,
         ),
     };
     let on: c_int = on;

@@ -25,8 +25,8 @@ pub struct SocketOptions {
     /// Be told which local address each datagram was sent to, so that the answer can leave from it.
     /// Only a socket bound to all addresses needs it; Linux only.
     pub packet_info: bool,
-    /// Forbid routers to cut our IPv4 datagrams (Linux only). What does not fit the path is then
-    /// lost or refused instead of cut, so it is for those who keep below 1280 bytes. The kernel need
+    /// Do not cut our IPv4 datagrams, until one does not fit its path: then the bearer turns this off
+    /// (Linux only). Routers are forbidden to cut them either way. The kernel need
     /// not number such datagrams, which on a socket with many peers is a tenth of the work of
     /// sending; and a forged fragment cannot be joined with an answer of ours.
     pub dont_fragment: bool,

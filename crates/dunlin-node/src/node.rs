@@ -564,7 +564,10 @@ fn open_shared(
     shards: usize,
     warnings: &mut Vec<String>,
 ) -> io::Result<(SocketAddr, Vec<Opened>)> {
-    let alone = SocketOptions::default();
+    let alone = SocketOptions {
+        dont_fragment: true,
+        ..SocketOptions::default()
+    };
     let (first, granted) = dunlin_net::socket::bind_udp(address, &alone)?;
     let bound = first.local_addr()?;
     if !granted.covers(&alone) && warnings.iter().all(|one| !one.contains("rmem_max")) {

@@ -18,12 +18,12 @@ use std::time::Duration;
 use dunlin_lwm2m::EndpointName;
 use dunlin_net::bearer::batch::{ReceiveBatch, SendBatch};
 use dunlin_net::bearer::udp::UdpBearer;
-use dunlin_net::clock;
+use dunlin_net::clock::{self, now, sleep_until};
 use dunlin_server::{
     Answer, Commit, LiveEvent, Need, NeedId, Outcome, Output, RequestId, Server, Snapshot,
 };
 use dunlin_store::{Batch, Store, Submission, SubmitRefused, Submitter};
-use dunlin_transport::{Address, Now, Port, WallTime};
+use dunlin_transport::{Address, Now, Port};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::NoSec;
@@ -198,14 +198,6 @@ pub(crate) struct Shard {
     store_healthy: bool,
     told_healthy: bool,
     stopping: bool,
-}
-
-/// The time on both clocks.
-pub(crate) fn now() -> Now {
-    Now {
-        instant: clock::instant(),
-        wall: WallTime(clock::wall_ms()),
-    }
 }
 
 impl Shard {
@@ -777,12 +769,5 @@ async fn first_ready(
             // What is wrong with a socket shows at its next use, too.
             _ => return ready,
         }
-    }
-}
-
-async fn sleep_until(wake: Option<Duration>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(clock::at(wake).into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -95,6 +95,8 @@ pub struct UdpBearer {
     granted: Granted,
     path: IoPath,
     statistics: UdpStatistics,
+    /// Datagrams that do not fit the path are cut: one has been met.
+    cuts: bool,
 }
 
 impl UdpBearer {
@@ -131,6 +133,7 @@ impl UdpBearer {
             granted,
             path,
             statistics: UdpStatistics::default(),
+            cuts: false,
         })
     }
 
@@ -225,6 +228,8 @@ impl UdpBearer {
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Once more, and from now on cut.
+                Err(error) if is_too_long(&error) && self.begin_to_cut() => {}
                 Err(error) => {
                     *self.count_of(&error).ok_or(error)? += 1;
                     batch.discard(1);
@@ -245,6 +250,19 @@ impl UdpBearer {
             self.socket.writable().await?;
         }
         Ok(())
+    }
+
+    /// A path takes less than we send: a socket that does not cut ([`SocketOptions::dont_fragment`])
+    /// does so from now on, or whoever is behind that path would never get a long answer. True the
+    /// first time.
+    fn begin_to_cut(&mut self) -> bool {
+        #[cfg(target_os = "linux")]
+        if !self.cuts {
+            use std::os::fd::AsFd;
+            self.cuts = true;
+            return kernel::enable(self.socket.as_fd(), kernel::Flag::Fragment).is_ok();
+        }
+        false
     }
 
     fn account_receive(
@@ -302,6 +320,13 @@ impl UdpBearer {
             _ => None,
         }
     }
+}
+
+fn is_too_long(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    return error.raw_os_error() == Some(libc::EMSGSIZE);
+    #[cfg(not(target_os = "linux"))]
+    false
 }
 
 /// Whether an error speaks of a destination and not of our socket.
