@@ -13,3 +13,4 @@ mod management;
 mod objects;
 mod registration;
 mod reporting;
+mod security;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::SocketAddr;
 
+use dunlin_client::Port;
 use dunlin_node::{Config, Data, Node};
 use serde_json::Value as Json;
 use ureq::Agent;
@@ -12,6 +13,8 @@ use super::PATIENCE;
 
 pub(crate) struct Serve {
     pub(crate) coap: SocketAddr,
+    /// The door with DTLS.
+    pub(crate) coaps: SocketAddr,
     http: String,
     agent: Agent,
     _node: Node,
@@ -40,6 +43,7 @@ impl Serve {
         };
         config.server.close_doors();
         config.server.coap = vec![loopback];
+        config.server.coaps = vec![loopback];
         config.http.bind = loopback;
         change(&mut config);
         let node = Node::start(&config, &Data::Memory).expect("the node starts");
@@ -49,6 +53,7 @@ impl Serve {
             .build();
         let serve = Self {
             coap: node.coap()[0],
+            coaps: node.at(Port::Coaps)[0],
             http: format!("http://{}/api/v1", node.http()),
             agent: agent.into(),
             _node: node,
