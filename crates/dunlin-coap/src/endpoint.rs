@@ -11,6 +11,7 @@
 //! (NSTART). Observers of ours are told by `notify`.
 
 mod ask;
+mod at_once;
 mod bodies;
 mod forget;
 mod notify;
@@ -31,7 +32,7 @@ use crate::config::Config;
 use crate::dedup::{Remembered, Seen};
 use crate::event::Output;
 use crate::id::{Instant, PeerId};
-use crate::message::{Message, MessageId, MessageType, Token};
+use crate::message::{MessageId, MessageType, Token};
 use crate::outbox::Outbox;
 use crate::peers::{Peers, Slot};
 use crate::profile::Timing;
@@ -40,6 +41,7 @@ use crate::stats::{Drop, Stats};
 use crate::timer::Timers;
 use crate::wire::datagram::{self, What};
 
+pub use at_once::Admitted;
 pub(crate) use send::Parcel;
 
 /// Timers of a millisecond: fine enough for a back-off that begins at two seconds.
@@ -302,9 +304,16 @@ impl Endpoint {
     /// Holds a Confirmable or Non-confirmable message against the memory. Gives the record of the peer if the
     /// message is to be run; a duplicate has been dealt with.
     #[inline]
-    fn admit(&mut self, now: Instant, peer: PeerId, message: &Message<'_>) -> Option<Slot> {
+    fn admit(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message_type: MessageType,
+        code: Code,
+        message_id: MessageId,
+    ) -> Option<Slot> {
         let slot = self.slot(now, peer)?;
-        let confirmable = message.message_type == MessageType::Confirmable;
+        let confirmable = message_type == MessageType::Confirmable;
         let profile = self.profile(peer);
         let exchange_lifetime = profile.exchange_lifetime;
         let lifetime = if confirmable {
@@ -312,7 +321,7 @@ impl Endpoint {
         } else {
             profile.non_lifetime
         };
-        match self.peers.look_up(now, slot, message.message_id, lifetime) {
+        match self.peers.look_up(now, slot, message_id, lifetime) {
             Seen::New => {}
             Seen::Silent => return self.drop_duplicate(Drop::Duplicate),
             Seen::Old => return self.drop_duplicate(Drop::OldDuplicate),
@@ -320,11 +329,11 @@ impl Endpoint {
             Seen::Acknowledged(barrier) => {
                 let acknowledgement = MessageType::Acknowledgement;
                 self.outbox
-                    .transmit_empty(peer, acknowledgement, message.message_id, barrier);
+                    .transmit_empty(peer, acknowledgement, message_id, barrier);
                 return self.drop_duplicate(Drop::Duplicate);
             }
             Seen::Reset => {
-                self.send_reset(peer, message.message_id);
+                self.send_reset(peer, message_id);
                 return self.drop_duplicate(Drop::Duplicate);
             }
             Seen::Answer(bytes, barrier) => {
@@ -332,12 +341,12 @@ impl Endpoint {
                 return self.drop_duplicate(Drop::Duplicate);
             }
         }
-        if self.is_open(slot, message.message_id) {
+        if self.is_open(slot, message_id) {
             return self.drop_duplicate(Drop::Duplicate);
         }
-        let once = !message.code.is_idempotent();
+        let once = !code.is_idempotent();
         self.peers
-            .remember(now, slot, message.message_id, once, exchange_lifetime);
+            .remember(now, slot, message_id, once, exchange_lifetime);
         Some(slot)
     }
 

@@ -32,7 +32,7 @@ pub mod wire;
 pub use block::{BlockSize, BlockValue};
 pub use code::Code;
 pub use config::{Config, Limits};
-pub use endpoint::Endpoint;
+pub use endpoint::{Admitted, Endpoint};
 pub use event::{
     Event, Failure, KnownObservation, KnownObserver, ObservationEnd, ObserverEnd, Output, Refused,
     RequestSettings, Transmit,

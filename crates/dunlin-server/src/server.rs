@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use dunlin_lwm2m::{EndpointName, Path, Registry};
 use dunlin_transport::{
-    Address, Event as WireEvent, Identity, Instant, Now, Output as WireOutput, Port, Side,
-    Transport,
+    Address, Event as WireEvent, Identity, Instant, Now, Output as WireOutput, Port, Received,
+    Side, Transport,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -180,7 +180,17 @@ impl Server {
         local: Option<IpAddr>,
         bytes: &[u8],
     ) {
-        self.transport.handle_receive(now, port, from, local, bytes);
+        match self
+            .transport
+            .receive_refresh(now, port, from, local, bytes)
+        {
+            Received::Refresh(refresh) => match self.refreshed(&refresh) {
+                Some(key) => return self.refresh_at_once(now, key, refresh, port, from, local),
+                None => self.transport.tell_refresh(now, refresh, bytes),
+            },
+            Received::Done => {}
+            Received::Other => self.transport.handle_receive(now, port, from, local, bytes),
+        }
         self.pump(now);
     }
 
@@ -559,27 +569,29 @@ impl Server {
         }
     }
 
+    fn let_go(&mut self, transmit: dunlin_transport::Transmit) {
+        let dunlin_transport::Transmit {
+            to,
+            local,
+            port,
+            bytes,
+            barrier,
+        } = transmit;
+        let barrier = barrier.min(self.effects.latest());
+        self.effects.live(Output::Transmit(Transmit {
+            to,
+            local,
+            port,
+            bytes,
+            barrier,
+        }));
+    }
+
     /// Takes all news of the transport, then serves the Clients that were heard.
     fn pump(&mut self, now: Now) {
         loop {
             match self.transport.poll_output() {
-                WireOutput::Transmit(transmit) => {
-                    let dunlin_transport::Transmit {
-                        to,
-                        local,
-                        port,
-                        bytes,
-                        barrier,
-                    } = transmit;
-                    let transmit = Transmit {
-                        to,
-                        local,
-                        port,
-                        bytes,
-                        barrier: barrier.min(self.effects.latest()),
-                    };
-                    self.effects.live(Output::Transmit(transmit));
-                }
+                WireOutput::Transmit(transmit) => self.let_go(transmit),
                 WireOutput::Event(event) => self.on_event(now, event),
                 WireOutput::Need { id, need } => self.on_security_need(id, need),
                 WireOutput::Reserve { peer, up_to } => self.on_reserve(peer, up_to),

@@ -36,4 +36,6 @@ pub use peer::{Identity, Peer, PeerId, STRANGERS_MAX};
 pub use port::Port;
 pub use route::{Route, is_client_hello, is_request, route};
 pub use security::identity_of;
-pub use transport::{Carriage, Config, Output, Refused, Side, Transmit, Transport};
+pub use transport::{
+    Carriage, Config, Output, Received, Refresh, Refused, Side, Transmit, Transport,
+};

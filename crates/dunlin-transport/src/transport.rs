@@ -5,6 +5,7 @@
 //! commands. The rhythm is that of every machine: one mutation, then [`Transport::poll_output`]
 //! until it says [`Output::Timeout`].
 
+mod refresh;
 mod sessions;
 
 use alloc::boxed::Box;
@@ -42,6 +43,7 @@ use crate::security::Security;
 use crate::transport::sessions::Polled;
 
 pub use dunlin_coap::Refused;
+pub use refresh::{Received, Refresh};
 
 /// Which side of LwM2M this machine speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -335,7 +335,13 @@ impl Endpoint {
         else {
             return self.receive_notification(now, peer, message);
         };
-        let Some(slot) = self.admit(now, peer, message) else {
+        let Some(slot) = self.admit(
+            now,
+            peer,
+            message.message_type,
+            message.code,
+            message.message_id,
+        ) else {
             return;
         };
         let survey = self.survey(message.code, message.options);

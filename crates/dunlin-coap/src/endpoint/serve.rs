@@ -63,9 +63,20 @@ pub(crate) struct Asking {
 
 impl Endpoint {
     pub(super) fn receive_request(&mut self, now: Instant, peer: PeerId, message: &Message<'_>) {
-        let Some(slot) = self.admit(now, peer, message) else {
+        let Some(slot) = self.admit(
+            now,
+            peer,
+            message.message_type,
+            message.code,
+            message.message_id,
+        ) else {
             return;
         };
+        self.receive_admitted(now, slot, message);
+    }
+
+    /// A request that is no duplicate.
+    pub(super) fn receive_admitted(&mut self, now: Instant, slot: Slot, message: &Message<'_>) {
         let survey = self.survey(message.code, message.options);
         if let Some(refusal) = self.refusal(&survey) {
             let Some(code) = refusal else {

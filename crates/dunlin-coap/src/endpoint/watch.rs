@@ -312,7 +312,13 @@ impl Endpoint {
             }
             return;
         }
-        let Some(slot) = self.admit(now, peer, message) else {
+        let Some(slot) = self.admit(
+            now,
+            peer,
+            message.message_type,
+            message.code,
+            message.message_id,
+        ) else {
             return;
         };
         match (known, sequence) {

@@ -1,11 +1,13 @@
 //! The registration interface; TS 1.0 §5.3: Register, Update, De-register, and the lifetime.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dunlin_lwm2m::operation::{Deregister, Register, ResponseCode, Strictness, Update, Uplink};
 use dunlin_lwm2m::{Deviation, EndpointName};
 use dunlin_transport::{
-    ExchangeId, Identity, LOCATION_LENGTH, Now, PeerId, UplinkAnswer, WallTime,
+    Address, ExchangeId, Identity, LOCATION_LENGTH, Now, PeerId, Port, Refresh, UplinkAnswer,
+    WallTime,
 };
 
 use super::Server;
@@ -470,6 +472,41 @@ impl Server {
             ..Update::default()
         };
         self.on_uplink(now, peer, exchange, Uplink::Update(update));
+    }
+
+    /// The Client that a refresh is of, if it can be answered at once: it is where it was, it needs
+    /// no proof of who it is, and nothing waits for it to be heard.
+    pub(super) fn refreshed(&self, refresh: &Refresh) -> Option<ClientKey> {
+        let id = RegistrationId::parse(&refresh.location)?;
+        let key = self.book.find_at(refresh.peer(), id)?;
+        let client = self.book.client(key);
+        let simple = *client.identity() == Identity::None && client.work.is_none();
+        // A gateway has more Clients at one address, and all of them are heard.
+        let alone = self.book.first_at_peer(refresh.peer()) == Some(key)
+            && self.book.next_at_peer(key).is_none();
+        (simple && alone).then_some(key)
+    }
+
+    /// Refreshes a Client, lets it be heard and answers it.
+    pub(super) fn refresh_at_once(
+        &mut self,
+        now: Now,
+        key: ClientKey,
+        refresh: Refresh,
+        port: Port,
+        from: &Address,
+        local: Option<IpAddr>,
+    ) {
+        self.refresh(now, key);
+        self.wake(now, key);
+        let barrier = self.effects.barrier();
+        let transmit = self
+            .transport
+            .answer_refresh(refresh, port, from, local, barrier);
+        self.let_go(transmit);
+        if self.transport_timeout.is_none() {
+            self.pump(now);
+        }
     }
 
     /// A registration lives on for its lifetime from now.
