@@ -154,12 +154,11 @@ impl Endpoint {
         }
     }
 
-    /// Datagrams of this peer are about to be handed in. It changes nothing: what is held of the
-    /// peer is fetched into the caches of the processor, for several peers at once if this is
-    /// called for each of them.
-    #[inline]
-    pub fn look_ahead(&self, peer: PeerId) {
-        self.peers.touch(peer);
+    /// Datagrams of these peers are about to be handed in. It changes nothing: what is held of them is
+    /// fetched into the caches of the processor, step by step for all of them, so that the waits for memory
+    /// lie beside each other and not one behind the other.
+    pub fn look_ahead(&self, peers: &[PeerId]) {
+        self.peers.touch(peers);
     }
 
     /// A datagram came from a peer to a multicast group. It is counted, never answered and never told.

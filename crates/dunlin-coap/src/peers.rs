@@ -30,6 +30,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// so nothing in them is believed.
 const SLEPT: Duration = Duration::from_secs(3600);
 
+/// Records fetched beside each other: more than a processor has loads under way.
+const AHEAD: usize = 32;
+
 #[derive(Debug)]
 struct Record {
     memory: Memory,
@@ -147,11 +150,18 @@ impl Peers {
         self.directory.find(peer.0)
     }
 
-    /// Fetches a record into the caches of the processor.
-    #[inline]
-    pub(crate) fn touch(&self, peer: PeerId) {
-        if let Some(record) = self.find(peer).map(|slot| &self.records[slot as usize]) {
-            core::hint::black_box((record.until, record.memory.touch()));
+    /// Fetches records into the caches of the processor.
+    pub(crate) fn touch(&self, peers: &[PeerId]) {
+        for peers in peers.chunks(AHEAD) {
+            let mut slots = [NONE; AHEAD];
+            for (slot, peer) in slots.iter_mut().zip(peers) {
+                *slot = self.find(*peer).unwrap_or(NONE);
+            }
+            for slot in slots {
+                if let Some(record) = self.records.get(slot as usize) {
+                    core::hint::black_box((record.until, record.memory.touch()));
+                }
+            }
         }
     }
 

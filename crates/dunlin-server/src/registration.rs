@@ -22,6 +22,9 @@ use crate::links::SharedLinks;
 /// A Client's place in the book.
 pub(crate) type ClientKey = u32;
 
+/// Clients fetched beside each other: more than a processor has loads under way.
+const AHEAD: usize = 32;
+
 pub(crate) const NO_CLIENT: ClientKey = u32::MAX;
 
 /// Milliseconds on the driver's clock; negative for what was before the driver began.
@@ -316,11 +319,20 @@ impl Book {
             .find(|key| self.clients[*key as usize].id == id)
     }
 
-    /// Fetches the first Client at a peer into the caches of the processor.
-    pub(crate) fn touch(&self, peer: PeerId) {
-        if let Some(key) = self.first_at_peer(peer) {
-            let client = &self.clients[key as usize];
-            core::hint::black_box((client.id, client.expires, client.told));
+    /// Fetches the first Client at each of these peers into the caches of the processor, in two steps
+    /// for all of them: the waits for memory then lie beside each other.
+    pub(crate) fn touch(&self, peers: &[PeerId]) {
+        for peers in peers.chunks(AHEAD) {
+            let mut keys = [NO_CLIENT; AHEAD];
+            for (key, peer) in keys.iter_mut().zip(peers) {
+                *key = self.first_at_peer(*peer).unwrap_or(NO_CLIENT);
+            }
+            for key in keys {
+                if key != NO_CLIENT {
+                    let client = &self.clients[key as usize];
+                    core::hint::black_box((client.id, client.expires, client.told));
+                }
+            }
         }
     }
 

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use dunlin_lwm2m::{EndpointName, Path, Registry};
 use dunlin_transport::{
-    Address, Event as WireEvent, Identity, Instant, Now, Output as WireOutput, Port, Received,
-    Side, Transport,
+    Address, Event as WireEvent, Identity, Instant, Now, Output as WireOutput, PeerId, Port,
+    Received, Side, Transport,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -108,6 +108,8 @@ pub struct Server {
     /// Clients that were heard in this mutation and for whom something waits.
     ready: Vec<ClientKey>,
     transport_timeout: Option<Instant>,
+    /// Who is known of those that were announced last; kept for its room.
+    ahead: Vec<PeerId>,
     departed_timeout: Option<Instant>,
     stats: Stats,
 }
@@ -155,6 +157,7 @@ impl Server {
             arrears_timeout: None,
             ready: Vec::new(),
             transport_timeout: None,
+            ahead: Vec::new(),
             departed_timeout: None,
             stats: Stats::default(),
         };
@@ -198,12 +201,10 @@ impl Server {
     /// changes nothing: what is held of their senders is fetched into the caches of the processor.
     /// With many Clients most of the time of an Update is the time to wait for memory; asked for
     /// one behind the other without anything in between, it comes for all of them at once.
-    pub fn look_ahead(&self, port: Port, from: impl IntoIterator<Item = impl Borrow<Address>>) {
-        for address in from {
-            if let Some(peer) = self.transport.look_ahead(port, address.borrow()) {
-                self.book.touch(peer);
-            }
-        }
+    pub fn look_ahead(&mut self, port: Port, from: impl IntoIterator<Item = impl Borrow<Address>>) {
+        self.ahead.clear();
+        self.transport.look_ahead(port, from, &mut self.ahead);
+        self.book.touch(&self.ahead);
     }
 
     /// The time of the last [`Output::Timeout`] has come, or any other time.

@@ -5,6 +5,7 @@
 //! belongs. Moving earlier unlinks it. Slots are an eighth of a second wide near by and some eight
 //! minutes wide beyond that; bitmaps find the next one without walking over empty ones.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use dunlin_transport::Instant;
@@ -38,6 +39,9 @@ pub(crate) struct Wheel {
     near: Level,
     far: Level,
     tick: u32,
+    /// What [`Wheel::next`] said, until something changes: it is asked after every datagram, and
+    /// refreshes change nothing here.
+    said: Cell<Option<Option<Instant>>>,
 }
 
 impl Wheel {
@@ -47,6 +51,7 @@ impl Wheel {
             near: Level::new(),
             far: Level::new(),
             tick: 0,
+            said: Cell::new(None),
         }
     }
 
@@ -86,6 +91,7 @@ impl Wheel {
 
     /// A timer that is due, now removed.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<u32> {
+        self.said.set(None);
         let now = tick_at_or_before(now);
         loop {
             let next = self.next_tick().filter(|next| *next <= now);
@@ -105,8 +111,14 @@ impl Wheel {
 
     /// When to poll next: not after the first timer is due, perhaps earlier.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.next_tick()
-            .map(|tick| Duration::from_millis(u64::from(tick) * TICK_MS))
+        if let Some(said) = self.said.get() {
+            return said;
+        }
+        let next = self
+            .next_tick()
+            .map(|tick| Duration::from_millis(u64::from(tick) * TICK_MS));
+        self.said.set(Some(next));
+        next
     }
 
     fn next_tick(&self) -> Option<u32> {
@@ -131,6 +143,7 @@ impl Wheel {
     }
 
     fn place(&mut self, key: u32) {
+        self.said.set(None);
         let deadline = self.entries[key as usize].deadline.max(self.tick);
         let (level, at, placed, far) = if deadline - self.tick < SLOTS {
             (&mut self.near, slot(deadline), deadline, 0)
@@ -152,6 +165,7 @@ impl Wheel {
     }
 
     fn unlink(&mut self, key: u32) {
+        self.said.set(None);
         let Entry { next, previous, .. } = self.entries[key as usize];
         if previous & HEAD == 0 {
             self.entries[previous as usize].next = next;

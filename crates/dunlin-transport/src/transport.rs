@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::net::IpAddr;
 
 use dunlin_coap::{
@@ -199,14 +200,23 @@ impl Transport {
         self.coap.handle_receive(now.instant, peer, bytes);
     }
 
-    /// A datagram from there is about to be handed in; who it is, if it is known. It changes nothing: what is
-    /// held of the peer is fetched into the caches of the processor.
-    #[must_use]
-    pub fn look_ahead(&self, port: Port, from: &Address) -> Option<PeerId> {
-        let peer = self.peers.find(port, from)?;
-        self.peers.touch(peer);
-        self.coap.look_ahead(peer);
-        Some(peer)
+    /// Datagrams from there are about to be handed in. It changes nothing: what is held of those of
+    /// their senders that are known is fetched into the caches of the processor, and they are appended
+    /// to `known`.
+    pub fn look_ahead(
+        &self,
+        port: Port,
+        from: impl IntoIterator<Item = impl Borrow<Address>>,
+        known: &mut Vec<PeerId>,
+    ) {
+        let before = known.len();
+        let found = from
+            .into_iter()
+            .filter_map(|at| self.peers.find(port, at.borrow()));
+        known.extend(found);
+        let found = &known[before..];
+        found.iter().for_each(|peer| self.peers.touch(*peer));
+        self.coap.look_ahead(found);
     }
 
     /// The time of the last [`Output::Timeout`] has come, or any other time.
