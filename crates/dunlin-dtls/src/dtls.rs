@@ -363,6 +363,14 @@ impl Dtls {
         own.extend_from_slice(&prefix[..prefix.len().min(CID_PREFIX_LENGTH_MAX)]);
     }
 
+    /// No earlier session can be resumed any more: every ticket and every session id that was given
+    /// out is void. For when a credential is revoked: a ticket does not say by which key it was
+    /// earned.
+    pub fn forget_resumptions(&mut self) {
+        let hashing = Hashing::with_seed(self.parts.random.next_u64());
+        self.parts.resumption = Resumption::new(hashing, &mut self.parts.random);
+    }
+
     /// All established sessions, in no order; for example to export them before an orderly end.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
         self.sessions.established_ids()

@@ -9,7 +9,8 @@ use dunlin_lwm2m::operation::{
 };
 use dunlin_lwm2m::{Deviations, EndpointName, LwM2mVersion};
 use dunlin_transport::dtls::{
-    ClientSettings, CloseReason, Failure as DtlsFailure, Question, Secret, ServerSettings, Settings,
+    ClientSettings, CloseReason, Failure as DtlsFailure, Question, Secret, ServerSettings,
+    Settings, Verdict,
 };
 use dunlin_transport::{
     Address, Carriage, Config, DisconnectReason, Event, Identity, Now, Output, PeerId, Port,
@@ -128,7 +129,10 @@ impl Pair {
                 }
                 Output::Need { id, need } => {
                     self.asked.push((need.address, need.port, need.question));
-                    let answer = SecurityAnswer::Psk(self.key.clone());
+                    let answer = match &self.asked.last().expect("just now").2 {
+                        Question::Resumption { .. } => SecurityAnswer::Verdict(Verdict::Accept),
+                        _ => SecurityAnswer::Psk(self.key.clone()),
+                    };
                     self.server.handle_answer(self.now, id, answer);
                 }
                 Output::Reserve { peer, up_to } => {
@@ -650,4 +654,32 @@ fn without_settings_of_dtls_secure_doors_hear_nothing() {
     pair.settle();
     assert!(pair.sent.is_empty());
     assert_eq!(pair.server.noise(), 1);
+}
+
+#[test]
+fn after_a_revocation_nobody_resumes() {
+    let (mut pair, ..) = Pair::registered();
+    let state = pair.at_client.iter().find_map(|event| match event {
+        Event::Resumable { state, .. } => Some((**state).clone()),
+        _ => None,
+    });
+    let state = state.expect("it can be resumed");
+    let resume = |pair: &mut Pair, port: u16| {
+        pair.at_client.clear();
+        pair.seen_at = client_address(port);
+        let mut settings = ClientSettings::psk(IDENTITY, KEY);
+        settings.resume = Some(state.clone());
+        let to = server_address();
+        pair.client
+            .connect(pair.now, Port::Coaps, &to, None, settings)
+            .unwrap();
+        pair.settle();
+        pair.at_client.iter().find_map(|event| match event {
+            Event::Connected { resumed, .. } => Some(*resumed),
+            _ => None,
+        })
+    };
+    assert_eq!(resume(&mut pair, 4001), Some(true));
+    pair.server.disconnect_all(pair.now, 0, |_| false);
+    assert_eq!(resume(&mut pair, 4002), Some(false));
 }

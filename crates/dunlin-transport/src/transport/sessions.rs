@@ -99,7 +99,8 @@ impl Transport {
     }
 
     /// Ends the sessions of everybody whose identity this says yes to, whether a role holds the
-    /// peer or not: what a revoked credential comes to. Returns how many there were.
+    /// peer or not: what a revoked credential comes to. Nobody can resume an earlier session after
+    /// this. Returns how many there were.
     pub fn disconnect_all(
         &mut self,
         now: Now,
@@ -110,6 +111,7 @@ impl Transport {
         let Some(security) = &mut self.security else {
             return 0;
         };
+        security.dtls.forget_resumptions();
         let sessions: Vec<SessionId> = security.dtls.sessions().collect();
         let mut ended = 0;
         for session in sessions {
