@@ -174,7 +174,7 @@ function turn(settle) {
       if (r === 5700 ? turns % (c.queue ? 3 : 2) === 0 : turns % 40 === 0) notify(c, path);
     }
   }
-  if (turns % 45 === 3) tell('refused', { endpoint: 'stranger-9', address: '203.0.113.9:4711', reason: 'NoSec is taken from loopback only.', remedy: 'dunlin serve --nosec any' });
+  if (turns % 45 === 3) tell('refused', { endpoint: 'stranger-9', address: '203.0.113.9:4711', reason: 'The DTLS handshake at coaps failed for a raw public key: it is not known here.', remedy: 'dunlin credential add stranger-9 --rpk sha256:0d1c2b3a4958677685948372615f4e3d2c1b0a99887766554433221100ffeedd' });
   if (turns % 60 === 10) {
     const c = clients[4];
     tell('updated', { endpoint: c.endpoint, registration_id: c.registration_id, changes: { lifetime_s: c.lifetime_s } });
