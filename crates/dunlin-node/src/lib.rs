@@ -25,10 +25,13 @@ mod vault;
 mod view;
 
 pub use config::{Config, ConfigError};
+/// What the Bootstrap-Server gives to Clients: the types of [`Node::put_profile`].
+pub use dunlin_server::bootstrap;
 pub use dunlin_transport::Port;
 pub use facts::LoadError;
 pub use identity::IdentityError;
 pub use node::{Data, Node, StartError};
+pub use provisioning::ServerPublic;
 pub use scan::validate;
 pub use telemetry::METRICS;
 pub use vault::VaultError;

@@ -275,6 +275,12 @@ impl Node {
         &self.warnings
     }
 
+    /// What the Server shows to its Clients: they need it to trust the Server.
+    #[must_use]
+    pub fn server_public(&self) -> &ServerPublic {
+        self.backend.provisioning.server()
+    }
+
     /// Adds a bootstrap profile, or puts it in the place of the one with its name. What is worth a
     /// second look is returned.
     ///

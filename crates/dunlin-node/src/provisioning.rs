@@ -53,13 +53,13 @@ pub(crate) struct Parts {
     pub(crate) runs: Mutex<HashMap<EndpointName, usize>>,
 }
 
-/// What the Server shows to Clients, in DER.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ServerPublic {
+/// What the Server shows to Clients, in DER: Clients that are to trust it need it beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerPublic {
     /// Its SubjectPublicKeyInfo.
-    pub(crate) public_key: Option<Vec<u8>>,
+    pub public_key: Option<Vec<u8>>,
     /// Its certificate.
-    pub(crate) certificate: Option<Vec<u8>>,
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Provisioning {
@@ -71,6 +71,11 @@ impl fmt::Debug for Provisioning {
 impl Provisioning {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// What the Server shows to Clients.
+    pub(crate) fn server(&self) -> &ServerPublic {
+        &self.0.server
     }
 
     pub(crate) fn credentials(&self) -> &Credentials {

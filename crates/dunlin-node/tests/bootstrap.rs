@@ -1,7 +1,8 @@
 //! The whole way over loopback: a Client knows its Bootstrap-Server alone, is given its accounts,
 //! and registers with what it was given.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use dunlin_node::{Config, Data, Node, Port};
 use dunlin_server::bootstrap::{
     BootstrapRun, Initiator, Keys, Profile, ProfileName, RunState, Selector, ServerAccount,
 };
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
 
 /// Nothing here takes longer, unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,8 +26,11 @@ async fn node() -> Node {
         shards: 2,
         ..Config::default()
     };
-    config.server.close_doors();
-    config.server.coap = vec![([127, 0, 0, 1], 0).into()];
+    let anywhere = || vec![([127, 0, 0, 1], 0).into()];
+    config.server.coap = anywhere();
+    config.server.coaps = anywhere();
+    config.server.bootstrap_coap = anywhere();
+    config.server.bootstrap_coaps = anywhere();
     config.http.bind = ([127, 0, 0, 1], 0).into();
     let started = tokio::task::spawn_blocking(move || Node::start(&config, &Data::Memory));
     started.await.unwrap().unwrap()
@@ -159,6 +164,161 @@ async fn who_has_no_profile_is_refused_and_says_so() {
     wrong.servers[0].lifetime_s = 0;
     let faults = node.put_profile(wrong).await.unwrap_err();
     assert_eq!(faults.len(), 2, "{faults:?}");
+    drop(device.handle);
+    stop(node).await;
+}
+
+/// Lets a Client in at the Bootstrap-Server's door, by REST as an operator does.
+async fn admit(node: &Node, endpoint: &str, credential: &str) {
+    let body = format!("{{\"credentials\":[{credential}],\"for\":\"bootstrap\"}}");
+    let (at, endpoint) = (node.http(), endpoint.to_owned());
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(
+            stream,
+            "PUT /api/v1/credentials/{endpoint} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let answer = asked.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+fn made(keys: &str) -> Keys {
+    match keys {
+        "psk" => Keys::PreSharedKey {
+            identity: None,
+            key: None,
+        },
+        "rpk" => Keys::RawPublicKey {
+            client: None,
+            server: None,
+        },
+        _ => Keys::Certificate {
+            client: None,
+            server: None,
+        },
+    }
+}
+
+/// What a Client has in the factory, and how the operator enters it.
+fn own(node: &Node, keys: &str, endpoint: &str) -> (Credentials, String) {
+    let server = node.server_public().clone();
+    let pair = KeyPair::generate().unwrap();
+    let private_key = pair.serialize_der();
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    match keys {
+        "psk" => {
+            let key = vec![0x42; 16];
+            let json = format!(
+                "{{\"mode\":\"psk\",\"identity\":\"{endpoint}\",\"key\":\"{}\"}}",
+                hex(&key)
+            );
+            let identity = endpoint.into();
+            (Credentials::Psk { identity, key }, json)
+        }
+        "rpk" => {
+            let public_key = pair.subject_public_key_info();
+            let json = format!(
+                "{{\"mode\":\"rpk\",\"public_key\":\"{}\"}}",
+                hex(&public_key)
+            );
+            let server_public_key = server.public_key.unwrap();
+            let credentials = Credentials::RawPublicKey {
+                public_key,
+                private_key,
+                server_public_key,
+            };
+            (credentials, json)
+        }
+        _ => {
+            let params = CertificateParams::new(vec![endpoint.to_owned()]).unwrap();
+            let certificate = params.self_signed(&pair).unwrap().der().to_vec();
+            let json = format!(
+                "{{\"mode\":\"x509\",\"certificate\":\"{}\"}}",
+                hex(&certificate)
+            );
+            let server_certificate = server.certificate.unwrap();
+            let credentials = Credentials::Certificate {
+                certificate,
+                private_key,
+                server_certificate,
+            };
+            (credentials, json)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn int_1_and_2_keys_that_are_made_open_the_server_at_once() {
+    let node = node().await;
+    // A certificate is held against the name in the URI.
+    let server = format!("coaps://localhost:{}", node.at(Port::Coaps)[0].port());
+    for keys in ["psk", "rpk", "x509"] {
+        let mut profile = profile(server.clone(), made(keys));
+        profile.name = ProfileName::new(keys).unwrap();
+        profile.selector = Selector::Pattern(format!("{keys}-*"));
+        assert_eq!(node.put_profile(profile).await.unwrap(), []);
+        let endpoint = format!("{keys}-lamp");
+        let (credentials, json) = own(&node, keys, &endpoint);
+        admit(&node, &endpoint, &json).await;
+        let bootstrap = node.at(Port::BootstrapCoaps)[0].port();
+        let mut factory = factory();
+        factory
+            .add_bootstrap_server(
+                &format!("coaps://localhost:{bootstrap}"),
+                &credentials,
+                0,
+                0,
+            )
+            .unwrap();
+        let device = Device::start(&endpoint, factory);
+        device.registers(1).await;
+        let runs = runs(&node, &endpoint, 1).await;
+        assert_eq!(runs[0].state, RunState::Succeeded, "{:?}", runs[0]);
+        assert_eq!(runs[0].identity.security_name(), keys);
+        assert_eq!(runs[0].made.len(), 1);
+        drop(device.handle);
+    }
+    stop(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ts_5_2_3_4_the_bootstrap_server_begins_when_it_is_told_to() {
+    let node = node().await;
+    let server = node.at(Port::Coap)[0];
+    let bootstrap = node.at(Port::BootstrapCoap)[0];
+    let mut first = profile(format!("coap://{server}"), Keys::NoSec);
+    node.put_profile(first.clone()).await.unwrap();
+    let mut factory = factory();
+    factory
+        .add_bootstrap_server(&format!("coap://{bootstrap}"), &Credentials::NoSec, 0, 0)
+        .unwrap();
+    let device = Device::start("lamp", factory);
+    device.registers(1).await;
+    // Another Short Server ID: the Client registers anew when it has it.
+    first.servers[0].short_server_id = ShortServerId::new(7).unwrap();
+    node.put_profile(first).await.unwrap();
+    runs(&node, "lamp", 1).await;
+    let id = node.bootstrap(&name("lamp")).await.unwrap();
+    let runs = runs(&node, "lamp", 2).await;
+    assert_eq!((runs[0].id, runs[0].initiator), (id, Initiator::Server));
+    assert_eq!(runs[0].state, RunState::Succeeded, "{:?}", runs[0]);
+    device.registers(2).await;
+    assert_eq!(device.registrations(), [101, 7]);
+    let all = node.bootstrap_runs(None, 10).await.unwrap();
+    assert_eq!(all.len(), 2);
     drop(device.handle);
     stop(node).await;
 }

@@ -1,4 +1,7 @@
-//! `dunlin demo`: the Server in a temporary folder, with devices that move, sleep, lose and reboot.
+//! `dunlin demo`: the Server in a temporary folder, with devices that bootstrap, move, sleep, lose
+//! and reboot.
+
+mod security;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
@@ -49,8 +52,11 @@ impl Args {
         };
         config.log.filter = "warn".to_owned();
         config.server.awake_window_s = QUEUE_AWAKE_WINDOW.as_secs();
-        config.server.close_doors();
         config.server.coap = vec![free_udp(5683)?];
+        config.server.coaps = vec![free_udp(5684)?];
+        config.server.bootstrap_coap = vec![free_udp(5783)?];
+        config.server.bootstrap_coaps = vec![free_udp(5784)?];
+        security::make_certificate(&mut config, folder.path())?;
         config.http.bind = match self.http {
             Some(address) => address,
             None => free_tcp(8080)?,
@@ -62,35 +68,46 @@ impl Args {
             let body = definition.as_bytes();
             api.send(Method::PUT, "/objects", "application/xml", body)?;
         }
-        let coap = node.at(Port::Coap)[0];
-        println!("dunlin demo: open http://{}/", node.http());
-        println!(
-            "  clients register at coap://{coap}; ask them with DUNLIN_API=http://{} dunlin list",
-            node.http()
-        );
-        println!("  end with Ctrl-C");
         let devices = demo_clients(self.clients);
-        let operator = devices.clone();
-        thread::spawn(move || operate(&api, &operator));
-        let ended = run_devices(devices, coap);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(security::put_profiles(&node, &devices))?;
+        let provisioned: anyhow::Result<Vec<_>> = devices
+            .iter()
+            .map(|device| Ok((device.clone(), security::provision(&node, &api, device)?)))
+            .collect();
+        let provisioned = provisioned?;
+        say_where(&node)?;
+        thread::spawn(move || operate(&api, &devices));
+        let ended = runtime.block_on(run_devices(provisioned));
         node.stop();
         println!("dunlin demo: ended; its data folder is removed");
         ended
     }
 }
 
-fn run_devices(devices: Vec<DemoClient>, server: SocketAddr) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let server = Provisioned::Server(format!("coap://{server}"));
-    let devices = devices.into_iter();
-    let devices = devices.map(|device| (device, server.clone())).collect();
-    runtime.block_on(async {
-        let mut ended = Ok(());
-        run_demo_clients(devices, async { ended = interrupted().await }).await;
-        ended
-    })
+fn say_where(node: &Node) -> anyhow::Result<()> {
+    println!("dunlin demo: open http://{}/", node.http());
+    println!(
+        "  devices ask coaps://{} for their keys (one of them coap://{}), then register at coaps://{} and coap://{}",
+        security::door(node, Port::BootstrapCoaps)?,
+        security::door(node, Port::BootstrapCoap)?,
+        security::door(node, Port::Coaps)?,
+        security::door(node, Port::Coap)?,
+    );
+    println!(
+        "  ask them with DUNLIN_API=http://{} dunlin list",
+        node.http()
+    );
+    println!("  end with Ctrl-C");
+    Ok(())
+}
+
+async fn run_devices(devices: Vec<(DemoClient, Provisioned)>) -> anyhow::Result<()> {
+    let mut ended = Ok(());
+    run_demo_clients(devices, async { ended = interrupted().await }).await;
+    ended
 }
 
 /// The demo's operator: waits for each device, says so, and observes a value of it.
