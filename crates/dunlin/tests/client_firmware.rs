@@ -6,6 +6,8 @@
 //! ```sh
 //! cargo test -p dunlin --release --test client_firmware -- --ignored --nocapture
 //! ```
+//!
+//! `DUNLIN_FIRMWARE_BYTES` sets another size, `DUNLIN_LOSES_EVERY` loses one of so many datagrams (20).
 
 mod desk;
 
@@ -38,6 +40,8 @@ struct Bench {
     desk: Desk,
     folder: tempfile::TempDir,
     client: Option<Running>,
+    /// Whom downloads over HTTPS trust.
+    authorities: Option<PathBuf>,
 }
 
 impl Bench {
@@ -48,6 +52,7 @@ impl Bench {
             desk,
             folder,
             client: None,
+            authorities: None,
         };
         bench.start(None);
         bench
@@ -73,6 +78,9 @@ impl Bench {
             .args(["--firmware-hook", &hook])
             .arg("--state")
             .arg(state);
+        if let Some(authorities) = &self.authorities {
+            command.arg("--firmware-ca").arg(authorities);
+        }
         let mut client = Running::start(&mut command);
         client.line("registered with");
         self.client = Some(client);
@@ -253,6 +261,48 @@ impl HttpFiles {
     }
 }
 
+/// An HTTPS server that gives one representation to whoever trusts its certificate, which is the second.
+fn https_files(body: Vec<u8>) -> (SocketAddr, String) {
+    let signed = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let settings = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.cert.der().clone()], key.into())
+        .unwrap();
+    let settings = Arc::new(settings);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // The thread ends with the test: it waits for connections and holds nothing else.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(settings.clone()).unwrap();
+            let mut reader = BufReader::new(rustls::StreamOwned::new(connection, stream));
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|length| length > 2) {
+                line.clear();
+            }
+            let stream = reader.get_mut();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(&body).and_then(|()| stream.flush());
+        }
+    });
+    let text = data_encoding::BASE64.encode(signed.cert.der());
+    let lines: Vec<&str> = (0..text.len())
+        .step_by(64)
+        .map(|at| &text[at..text.len().min(at + 64)])
+        .collect();
+    let lines = lines.join("\n");
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n");
+    (address, pem)
+}
+
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !done() {
@@ -328,6 +378,25 @@ fn a_package_is_pushed_and_what_is_wrong_with_one_is_a_result() {
     bench.comes_to("0", "5", desk::DEADLINE);
 }
 
+#[test]
+fn a_package_is_pulled_over_https_from_whom_the_client_trusts() {
+    let body = package(50_000);
+    let (files, certificate) = https_files(body.clone());
+    let mut bench = Bench::new();
+    let uri = format!("https://localhost:{}/fw", files.port());
+    // Nobody vouches for that certificate.
+    bench.pull(&uri);
+    bench.comes_to("0", "4", desk::DEADLINE);
+    bench.client.take().unwrap().interrupt();
+    let authorities = bench.folder.path().join("authorities.pem");
+    fs::write(&authorities, certificate).unwrap();
+    bench.authorities = Some(authorities);
+    bench.start(None);
+    bench.pull(&uri);
+    bench.comes_to("2", "0", desk::DEADLINE);
+    bench.install(&body);
+}
+
 /// Carries datagrams between a Client and the Server, and loses every so many of them.
 fn lossy_way(server: &str, loses_every: usize) -> SocketAddr {
     let to: SocketAddr = server.trim_start_matches("coap://").parse().unwrap();
@@ -368,6 +437,11 @@ fn lossy_way(server: &str, loses_every: usize) -> SocketAddr {
     address
 }
 
+fn setting(name: &str, otherwise: usize) -> usize {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
 fn report(what: &str, begin: Instant, memory: (u64, u64)) {
     println!(
         "{what}: {:.0} s, the client had {} kB before and {} kB at most",
@@ -381,11 +455,11 @@ fn report(what: &str, begin: Instant, memory: (u64, u64)) {
 #[ignore = "takes half an hour"]
 fn ten_megabytes_are_pulled_through_5_percent_loss_and_a_kill() {
     let mut bench = Bench::new();
-    let body = package(10_000_000);
-    let files = CoapFiles::start(body.clone(), 20);
+    let body = package(setting("DUNLIN_FIRMWARE_BYTES", 10_000_000));
+    let files = CoapFiles::start(body.clone(), setting("DUNLIN_LOSES_EVERY", 20));
     let (begin, before) = (Instant::now(), bench.memory_kb());
     bench.pull(&format!("coap://{}/fw", files.address));
-    while files.count() < 5_000 {
+    while files.count() < body.len() / 2_048 {
         std::thread::sleep(Duration::from_secs(1));
     }
     bench.kill();
@@ -393,7 +467,7 @@ fn ten_megabytes_are_pulled_through_5_percent_loss_and_a_kill() {
     bench.start(None);
     bench.comes_to("2", "0", Duration::from_secs(3_600));
     let first = files.asked.lock().unwrap()[count];
-    assert!(first > 4_000_000, "it goes on at {first}");
+    assert!(first > body.len() as u64 * 2 / 5, "it goes on at {first}");
     let memory = (before, bench.memory_kb());
     report("10 MB pulled over CoAP", begin, memory);
     assert!(memory.1 < memory.0 + 8_192, "{memory:?}");
@@ -405,9 +479,9 @@ fn ten_megabytes_are_pulled_through_5_percent_loss_and_a_kill() {
 fn ten_megabytes_are_pushed_through_5_percent_loss() {
     let mut bench = Bench::new();
     bench.client.take().unwrap().interrupt();
-    let way = lossy_way(&bench.desk.coap, 40);
+    let way = lossy_way(&bench.desk.coap, setting("DUNLIN_LOSES_EVERY", 20));
     bench.start(Some(way));
-    let body = package(10_000_000);
+    let body = package(setting("DUNLIN_FIRMWARE_BYTES", 10_000_000));
     let file = bench.folder.path().join("image");
     fs::write(&file, &body).unwrap();
     let (begin, before) = (Instant::now(), bench.memory_kb());

@@ -56,10 +56,12 @@ impl Range {
             ValueType::Integer | ValueType::Unsigned | ValueType::Float | ValueType::Time => {
                 parse_spans(text).map_or(Self::Any, Self::Numbers)
             }
-            ValueType::String | ValueType::Opaque | ValueType::CoreLink => parse_lengths(text)
-                .map(Self::Bytes)
-                .or_else(|| parse_texts(text))
-                .unwrap_or(Self::Any),
+            ValueType::String | ValueType::Opaque | ValueType::CoreLink => {
+                parse_lengths(text, value_type)
+                    .map(Self::Bytes)
+                    .or_else(|| parse_texts(text))
+                    .unwrap_or(Self::Any)
+            }
             ValueType::Boolean | ValueType::ObjectLink | ValueType::None => Self::Any,
         }
     }
@@ -151,8 +153,10 @@ fn parse_labels(text: &str) -> Option<Vec<Span>> {
         .then_some(spans)
 }
 
-/// `0..255 bytes`, `16-32-48 bytes`, `10 or 26 Bytes`, `6 bytes`; for texts `0..255` means the same.
-fn parse_lengths(text: &str) -> Option<Vec<Span>> {
+/// `0..255 bytes`, `16-32-48 bytes`, `10 or 26 Bytes`, `6 bytes`; for texts `0..255` means the same. One
+/// length alone is exact for bytes, such as a key; for a text, such as the Data Description of Object 19,
+/// it is the greatest.
+fn parse_lengths(text: &str, value_type: ValueType) -> Option<Vec<Span>> {
     let lower = text.to_ascii_lowercase();
     let plain = ["bytes", "byte"]
         .into_iter()
@@ -164,7 +168,10 @@ fn parse_lengths(text: &str) -> Option<Vec<Span>> {
     if let Some(single) = number(&choices) {
         return Some(
             [Span {
-                min: single,
+                min: match value_type {
+                    ValueType::Opaque => single,
+                    _ => 0.0,
+                },
                 max: single,
             }]
             .to_vec(),
@@ -251,6 +258,9 @@ mod tests {
             assert_eq!(read, spans, "{text}");
         }
         assert_eq!(Range::parse("12", ValueType::String), Range::Any);
+        let note = Range::parse("32 bytes", ValueType::String);
+        assert!(note.contains(&Value::String("x".into())));
+        assert!(!note.contains(&Value::String("x".repeat(33))));
     }
 
     #[test]

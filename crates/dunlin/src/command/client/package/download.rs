@@ -231,9 +231,25 @@ fn failed(error: &ureq::Error, offset: u64) -> Failed {
             Failed::Fault(PackageFault::InvalidUri)
         }
         ureq::Error::HostNotFound if offset == 0 => Failed::Fault(PackageFault::InvalidUri),
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Failed::Fault(PackageFault::ConnectionLost),
+        ureq::Error::Tls(_) => Failed::Fault(PackageFault::ConnectionLost),
+        ureq::Error::Rustls(error) if is_final(error) => {
+            Failed::Fault(PackageFault::ConnectionLost)
+        }
+        ureq::Error::Io(error)
+            if error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref())
+                .is_some_and(is_final) =>
+        {
+            Failed::Fault(PackageFault::ConnectionLost)
+        }
         _ => Failed::Lost,
     }
+}
+
+/// Whether the server will be no better the next time.
+fn is_final(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(_))
 }
 
 /// Whether a part begins where it was asked to: `Content-Range: bytes 100-199/200`.
