@@ -58,7 +58,7 @@ fn wrong_addresses_and_names_are_told_in_one_line() {
     for (arguments, words) in [
         (["--server", "http://a"], "begins with neither coap://"),
         (["--server", "coap://a:x"], "no number from 1 to 65535"),
-        (["--server", "coaps://a"], "without security"),
+        (["--server", "coaps://a"], "needs credentials"),
     ] {
         let error = failure(&["client", arguments[0], arguments[1]]);
         assert!(error.contains(words), "{error}");
