@@ -20,6 +20,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("lwm2m_attributes", dunlin_lwm2m::fuzz::attributes),
     ("client_state", dunlin_client::fuzz::state),
     ("client_receive", dunlin_client::fuzz::receive),
+    ("client_smartcard", dunlin_client::fuzz::smartcard),
     ("store_segment", dunlin_store::fuzz::walk_segment),
     ("store_record", dunlin_store::fuzz::record_body),
     ("store_position", dunlin_store::fuzz::parse_position),

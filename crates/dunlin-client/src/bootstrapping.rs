@@ -415,7 +415,15 @@ impl Client {
         let (draft, tree) = self.draft();
         let mut whole = draft.clone();
         whole.unbootstrap(tree);
-        consistency::check(tree, &whole).map_err(|what| (ResponseCode::NotAcceptable, what))?;
+        let no = |what| (ResponseCode::NotAcceptable, what);
+        if consistency::check(tree, &whole).map_err(no)? == 0 {
+            return Err(no("there is no account of any Server".into()));
+        }
+        Ok(self.adopt(whole))
+    }
+
+    /// Makes the changes of a draft that has been checked; gives the commit that holds them.
+    pub(crate) fn adopt(&mut self, whole: Draft) -> u64 {
         let before = securities(&self.tree);
         let asked_at = bootstrap_account(&self.tree).map(|account| account.uri);
         let paths = whole.apply(&mut self.tree, self.now);
@@ -435,7 +443,7 @@ impl Client {
         let timeout_s = account.map_or(0, |account| account.timeout_s);
         let span = Duration::from_secs(timeout_s.into());
         self.bootstrap.account_ends = (timeout_s > 0).then(|| self.now.instant + span);
-        Ok(self.commit())
+        self.commit()
     }
 
     /// Servers whose credentials are others now, or that have no account any more, are left: their

@@ -13,7 +13,7 @@ use crate::attributes::AttributeBook;
 use crate::tree::Tree;
 
 /// The first item of a state; a later layout has another number.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Why a state cannot be restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,8 @@ pub(crate) struct Snapshot {
     attributes: Vec<(ShortServerId, Path, Attributes)>,
     /// When the Bootstrap-Server Account is to be removed, in milliseconds since 1970 (`/0/x/12`).
     pub(crate) account_ends_ms: Option<u64>,
+    /// The smartcard's content that Objects came from.
+    pub(crate) card: Option<Vec<u8>>,
 }
 
 impl Snapshot {
@@ -54,6 +56,7 @@ impl Snapshot {
             objects: objects.collect(),
             attributes: attributes.iter().collect(),
             account_ends_ms: None,
+            card: None,
         }
     }
 
@@ -90,7 +93,7 @@ impl Snapshot {
         &self,
         e: &mut Encoder<Vec<u8>>,
     ) -> Result<(), minicbor::encode::Error<core::convert::Infallible>> {
-        e.array(4)?.u8(VERSION)?;
+        e.array(5)?.u8(VERSION)?;
         e.array(self.objects.len() as u64)?;
         for (id, bytes) in &self.objects {
             e.array(2)?.u16(id.0)?.bytes(bytes)?;
@@ -106,6 +109,10 @@ impl Snapshot {
             e.encode(kept.gt)?.encode(kept.lt)?.encode(kept.st)?;
         }
         e.encode(self.account_ends_ms)?;
+        match &self.card {
+            Some(card) => e.bytes(card)?,
+            None => e.null()?,
+        };
         Ok(())
     }
 
@@ -154,6 +161,16 @@ impl Snapshot {
         if version > 1 {
             snapshot.account_ends_ms = d.decode()?;
         }
+        // Version 2 knew no smartcard.
+        if version > 2 {
+            snapshot.card = match d.datatype()? {
+                minicbor::data::Type::Null => {
+                    d.null()?;
+                    None
+                }
+                _ => Some(d.bytes()?.to_vec()),
+            };
+        }
         Ok(snapshot)
     }
 }
@@ -176,6 +193,7 @@ mod tests {
                 },
             )],
             account_ends_ms: Some(1_767_225_600_000),
+            card: Some(alloc::vec![0, 0, 0, 0]),
         };
         assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
     }

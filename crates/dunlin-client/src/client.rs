@@ -29,6 +29,7 @@ use crate::firmware::Firmware;
 use crate::notify::Observation;
 use crate::registration::{Phase, Registration};
 use crate::sleep::Sleep;
+use crate::smartcard::Smartcard;
 use crate::tree::{Refusal, Tree};
 
 /// Settings of a [`Client`].
@@ -103,6 +104,7 @@ pub struct Client {
     pub(crate) observations: Vec<Observation>,
     pub(crate) registrations: BTreeMap<ShortServerId, Registration>,
     pub(crate) bootstrap: Bootstrap,
+    pub(crate) card: Smartcard,
     /// When the Bootstrap-Server Account ends, as it was kept; read at the start.
     account_ends_ms: Option<u64>,
     pub(crate) transport: Transport,
@@ -151,6 +153,7 @@ impl Client {
             observations: Vec::new(),
             registrations: BTreeMap::new(),
             bootstrap: Bootstrap::default(),
+            card: Smartcard::default(),
             account_ends_ms: None,
             transport: Transport::new(transport, transport_seed),
             resumable: BTreeMap::new(),
@@ -176,6 +179,7 @@ impl Client {
     pub fn restore(&mut self, state: &[u8]) -> Result<(), crate::change::StateError> {
         let snapshot = Snapshot::decode(state)?;
         self.account_ends_ms = snapshot.account_ends_ms;
+        self.card.content.clone_from(&snapshot.card);
         snapshot.apply(&mut self.tree, &mut self.attributes);
         Ok(())
     }
@@ -264,6 +268,10 @@ impl Client {
         self.now = now;
         if self.firmware.awaits(need) {
             self.package_answered(answer);
+            return self.proceed(now);
+        }
+        if let Answer::Smartcard(content) = &answer {
+            self.card_answered(need, content.as_deref());
             return self.proceed(now);
         }
         let Some(asked) = self.needs.remove(&need) else {
@@ -373,7 +381,11 @@ impl Client {
             one.next(&self.attributes.in_force(&registration.account, one.path))
                 .filter(|_| open)
         });
-        let registrations = self.registrations.values().filter_map(Registration::next);
+        let registrations = self
+            .registrations
+            .iter()
+            .filter(|(server, _)| !self.card.is_read_for(**server))
+            .filter_map(|(_, one)| one.next());
         // In a bootstrap run nothing is done for Servers, however late it is.
         let idle = !self.bootstrap.is_active();
         let (observations, registrations) = (
@@ -386,6 +398,7 @@ impl Client {
             .chain(self.sleep.next().filter(|_| idle))
             .chain(self.firmware.next())
             .chain(self.bootstrap.next())
+            .chain(self.card.next())
             .min()
     }
 
@@ -530,6 +543,7 @@ impl Client {
             let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             self.now.wall.0.saturating_add(left)
         });
+        snapshot.card.clone_from(&self.card.content);
         let state = snapshot.encode();
         let number = self.next_commit;
         self.outputs

@@ -21,8 +21,8 @@ use crate::tree::Tree;
 /// Supported Binding and Modes in Object 3.
 const SUPPORTED_BINDING: u16 = 16;
 
-/// `Err` says what is wrong, in one sentence with its path.
-pub(crate) fn check(tree: &Tree, draft: &Draft) -> Result<(), String> {
+/// `Err` says what is wrong, in one sentence with its path; otherwise how many Servers there are.
+pub(crate) fn check(tree: &Tree, draft: &Draft) -> Result<usize, String> {
     let view = draft.view(tree);
     mandatory(tree, draft, &view)?;
     let securities = securities(&view)?;
@@ -41,13 +41,11 @@ pub(crate) fn check(tree: &Tree, draft: &Draft) -> Result<(), String> {
             ));
         }
     }
-    if securities.is_empty() {
-        return Err("there is no account of any Server".into());
-    }
     if securities.len() > 1 && !view.contains_key(&ObjectId::ACCESS_CONTROL) {
         return Err("several Servers, and this Client has no Object 2 (Access Control)".into());
     }
-    access_control(&view)
+    access_control(&view)?;
+    Ok(securities.len())
 }
 
 /// Every instance of the Objects that accounts are made of, and every one that was written, has

@@ -140,6 +140,13 @@ impl Draft {
         Ok(())
     }
 
+    /// Takes an instance away, whatever it is; the Device alone stays.
+    pub(crate) fn forget(&mut self, object: ObjectId, id: ObjectInstanceId) {
+        if object != ObjectId::DEVICE {
+            self.changes.insert((object, id), None);
+        }
+    }
+
     /// What goes with every Server that has no account any more (TS 1.0 §E.1.3): instances that it
     /// alone could reach, its rights on others, its instance of Object 1. What the run has written
     /// itself stays. Gives the Servers.

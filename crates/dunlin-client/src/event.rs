@@ -9,6 +9,7 @@ use dunlin_transport::{Address, Failure, Instant, Transmit, dtls};
 
 use crate::bootstrap::SESSION_TIMEOUT;
 use crate::firmware::{FirmwareState, PackageDone, PackageFault, PackageStep};
+use crate::smartcard::SmartcardError;
 
 /// What the driver does next.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub enum Need {
         /// The port.
         port: u16,
     },
+    /// The content of the smartcard's file EF(LwM2M_Bootstrap), read now.
+    Smartcard,
     /// Something to be done with the package of the Firmware Update Object. Answered at once or
     /// later; only one that is answered is followed by the next.
     Package(PackageStep),
@@ -60,6 +63,8 @@ pub enum Need {
 pub enum Answer {
     /// The address; `None` if there is none.
     Resolved(Option<Address>),
+    /// What the smartcard holds; `None` if there is none any more.
+    Smartcard(Option<Vec<u8>>),
     /// How a [`PackageStep`] went.
     Package(Result<PackageDone, PackageFault>),
 }
@@ -173,6 +178,12 @@ pub enum Event {
         /// Why.
         what: String,
     },
+    /// The smartcard has other content than before, which is in force now.
+    SmartcardTaken,
+    /// The smartcard is gone, and what came from it.
+    SmartcardGone,
+    /// The smartcard's content cannot be used; what came from it is gone.
+    SmartcardRefused(SmartcardError),
     /// The Bootstrap-Server Account was removed, its time being over (`/0/x/12`).
     BootstrapAccountRemoved,
     /// A request was refused.

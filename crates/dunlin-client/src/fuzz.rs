@@ -70,6 +70,26 @@ pub fn receive(bytes: &[u8]) {
     }
 }
 
+/// A smartcard's file: what is read of it lies in it, and a Client takes it as a whole or not at
+/// all.
+pub fn smartcard(bytes: &[u8]) {
+    if let Ok(objects) = crate::smartcard::parse(bytes) {
+        let read: usize = objects.iter().map(|one| one.instances.len() + 5).sum();
+        assert!(read <= bytes.len(), "more was read than there is");
+    }
+    let mut client = client();
+    let before = Snapshot::take(&client.tree, &client.attributes).encode();
+    if client
+        .insert_smartcard(Now::default(), Some(bytes))
+        .is_err()
+    {
+        let after = Snapshot::take(&client.tree, &client.attributes).encode();
+        assert_eq!(before, after, "a part of a card that is refused was taken");
+    }
+    client.start(Now::default());
+    drain(&mut client);
+}
+
 fn client() -> Client {
     let mut factory = Factory::new(Registry::bundled()).expect("the Objects are bundled");
     factory

@@ -21,6 +21,7 @@ use crate::registration::{ASKED_PAUSE_MAX, Phase, RESOLVE_TIMEOUT, Registration,
 impl Client {
     /// Brings the registrations to what the Objects say, then tells what is due.
     pub(crate) fn reconcile(&mut self) {
+        self.follow_card();
         self.follow_bootstrap();
         if self.bootstrap.is_active() {
             return;
@@ -29,7 +30,14 @@ impl Client {
         for server in self.registrations.keys().copied().collect::<Vec<_>>() {
             let registration = &self.registrations[&server];
             let desired = self.desired(&registration.account);
-            match registration.step(self.now.instant, &desired) {
+            let step = registration.step(self.now.instant, &desired);
+            if matches!(step, Step::Register | Step::Update(_))
+                && self.card.holds_back(server, self.now.instant)
+            {
+                self.ask_card();
+                continue;
+            }
+            match step {
                 Step::Register => self.find(server),
                 Step::GiveUp => {
                     let host = registration.account.uri.host.clone();

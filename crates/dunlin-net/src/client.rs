@@ -52,6 +52,11 @@ pub trait Host: Send {
         Some(Err(PackageFault::NoRoom))
     }
 
+    /// The content of the smartcard's file EF(LwM2M_Bootstrap), read now; `None` without a card.
+    fn smartcard(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Whether this datagram is lost on purpose, in or out: for trials of bad networks.
     fn loses(&mut self) -> bool {
         false
@@ -218,6 +223,10 @@ impl<H: Host> ClientLoop<H> {
                         let answer = Answer::Package(answer);
                         self.client.handle_answer(now(), need, answer);
                     }
+                }
+                Output::Need(need, Need::Smartcard) => {
+                    let answer = Answer::Smartcard(self.host.smartcard());
+                    self.client.handle_answer(now(), need, answer);
                 }
                 Output::Need(need, _) => {
                     self.client

@@ -84,31 +84,57 @@ impl Drop for Running {
     }
 }
 
+/// An address of this machine where nobody listens.
+pub(crate) fn free_port() -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().to_string()
+}
+
 pub(crate) struct Desk {
-    _server: Running,
+    server: Running,
+    arguments: Vec<String>,
     pub(crate) coap: String,
     pub(crate) api: String,
 }
 
 impl Desk {
     pub(crate) fn open(folder: &Path) -> Self {
-        let coap = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr();
-        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-        let (coap, http) = (coap.unwrap().to_string(), http.unwrap().to_string());
+        Self::open_with(folder, &[])
+    }
+
+    /// With more doors than the one in the clear.
+    pub(crate) fn open_with(folder: &Path, more: &[&str]) -> Self {
+        let (coap, http) = (free_port(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let http = http.local_addr().unwrap().to_string();
         let data = folder.join("data");
-        let mut command = dunlin(&["serve", "--coap", &coap, "--http", &http]);
-        let server = Running::start(command.arg("--data").arg(data));
+        let data = data.to_str().unwrap();
+        let mut arguments = vec!["serve", "--coap", &coap, "--http", &http, "--data", data];
+        arguments.extend(more);
         let desk = Self {
-            _server: server,
+            server: Running::start(&mut dunlin(&arguments)),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             coap: format!("coap://{coap}"),
             api: format!("http://{http}"),
         };
+        desk.wait();
+        desk
+    }
+
+    fn wait(&self) {
         let begin = Instant::now();
-        while !desk.run(&["list"]).status.success() {
+        while !self.run(&["list"]).status.success() {
             assert!(begin.elapsed() < DEADLINE, "the server does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
-        desk
+    }
+
+    /// The Server ends without a word, and is there again.
+    pub(crate) fn restart(&mut self) {
+        self.server.child.kill().unwrap();
+        self.server.child.wait().unwrap();
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        self.server = Running::start(&mut dunlin(&arguments));
+        self.wait();
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {

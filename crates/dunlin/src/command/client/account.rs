@@ -67,6 +67,9 @@ pub(super) struct Account {
     /// Accounts and values from this file (TOML) instead of --server
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "bootstrap", "identity", "rpk", "cert"])]
     pub(super) factory: Option<PathBuf>,
+    /// Accounts from a smartcard's file EF(LwM2M_Bootstrap), as long as it is there and unchanged
+    #[arg(long, value_name = "FILE")]
+    pub(super) smartcard: Option<PathBuf>,
 }
 
 impl Account {
@@ -118,6 +121,15 @@ impl Account {
 
     pub(super) fn checks_server_name(&self) -> bool {
         !self.any_server_name
+    }
+
+    /// What the smartcard holds now.
+    pub(super) fn card(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(path) = &self.smartcard else {
+            return Ok(None);
+        };
+        let card = fs::read(path).with_context(|| format!("--smartcard {}", path.display()))?;
+        Ok(Some(card))
     }
 
     fn credentials(&self, uri: &str) -> anyhow::Result<Credentials> {

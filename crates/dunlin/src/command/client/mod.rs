@@ -58,7 +58,7 @@ const REBOOT_DELAY: Duration = Duration::from_secs(1);
   dunlin client --server coap://127.0.0.1:5683 --state state --firmware-hook ./install-firmware")]
 pub(crate) struct Args {
     /// The server: coap://host[:port], or coaps:// with credentials
-    #[arg(long, value_name = "URI", required_unless_present = "factory")]
+    #[arg(long, value_name = "URI", required_unless_present_any = ["factory", "smartcard"])]
     server: Option<String>,
     #[command(flatten)]
     account: Box<Account>,
@@ -152,6 +152,7 @@ impl Args {
         let host = LinuxHost {
             state: state.clone(),
             server: self.server_name(),
+            account: self.account.clone(),
             orders,
             hooks: equipment.hooks(),
             packages: equipment.packages(answers)?,
@@ -241,7 +242,7 @@ impl Args {
     /// For people.
     fn server_name(&self) -> String {
         let server = self.server.clone();
-        server.unwrap_or_else(|| "the servers of its factory file".into())
+        server.unwrap_or_else(|| "the servers of its own".into())
     }
 
     /// A machine with what was kept; what the command line says in so many words wins over it.
@@ -267,6 +268,10 @@ impl Args {
                 .with_context(|| state.name("the state"))?;
         }
         let now = now();
+        let card = self.account.card()?;
+        client
+            .insert_smartcard(now, card.as_deref())
+            .context("--smartcard")?;
         let mut said = self.said(&client, state)?;
         // Accounts that a bootstrap server has written are its own to set.
         let own = !self.account.is_bootstrap() && self.account.factory.is_none();
@@ -301,6 +306,7 @@ async fn interrupted() -> io::Result<()> {
 struct LinuxHost {
     state: State,
     server: String,
+    account: Box<Account>,
     orders: mpsc::UnboundedSender<End>,
     hooks: Hooks,
     packages: Option<Packages>,
@@ -309,6 +315,11 @@ struct LinuxHost {
 impl Host for LinuxHost {
     fn keep(&mut self, state: &[u8]) -> io::Result<()> {
         self.state.keep(state)
+    }
+
+    fn smartcard(&mut self) -> Option<Vec<u8>> {
+        // One that cannot be read is one that is not there.
+        self.account.card().ok().flatten()
     }
 
     fn event(&mut self, client: &mut Client, _now: Now, event: Event) {

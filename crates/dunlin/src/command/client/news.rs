@@ -44,6 +44,11 @@ pub(super) fn line(client: &Client, known_as: &str, event: &Event) -> Option<Str
         Event::BootstrapRefused { path, code, what } => {
             format!("refused to the bootstrap server: {path}, {code}, {what}")
         }
+        Event::SmartcardTaken => "the smartcard's accounts are in force".into(),
+        Event::SmartcardGone => "the smartcard is gone, and its accounts with it".into(),
+        Event::SmartcardRefused(error) => {
+            format!("the smartcard has changed and cannot be used: {error}")
+        }
         Event::BootstrapAccountRemoved => {
             "the account of the bootstrap server has had its time and is removed".into()
         }
