@@ -29,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("api_query", dunlin_api::fuzz::query),
     ("api_position", dunlin_api::fuzz::position),
     ("server_receive", dunlin_server::fuzz::receive),
+    ("server_bootstrap", dunlin_server::fuzz::bootstrap),
     ("dtls_record", dunlin_dtls::fuzz::record),
     ("dtls_message", dunlin_dtls::fuzz::message),
     ("dtls_import", dunlin_dtls::fuzz::import),

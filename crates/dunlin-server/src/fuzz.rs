@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_lwm2m::Registry;
-use dunlin_transport::{Address, Now, Port, WallTime};
+use dunlin_lwm2m::{EndpointName, ObjectId, Registry, Resource, ShortServerId, Value};
+use dunlin_transport::{Address, Now, Port, WallTime, coap};
 
+use crate::bootstrap::{
+    AccessControl, AccessTarget, InstanceData, KeyPair, KeySource, Keys, PairKind, Profile,
+    ProfileName, Provision, Selector, ServerAccount,
+};
 use crate::change::Snapshot;
-use crate::{Command, EventKind, Output, Server, ServerConfig, Settings};
+use crate::{Answer, BootstrapConfig, Command, EventKind, Output, Server, ServerConfig, Settings};
 
 /// Datagrams on one go: a length, two bits of sender and the bytes. More than this finds nothing
 /// new.
@@ -69,6 +73,132 @@ pub fn receive(bytes: &[u8]) {
     assert_eq!(again.stats().registered, registered);
 }
 
+/// A Bootstrap-Request.
+const BOOTSTRAP_REQUEST: &[u8] = b"\x40\x02\x00\x01\xb2bs\x44ep=a";
+
+/// A Client that answers the steps of its bootstrap run with anything: the run takes a bounded
+/// number of steps, one at a time, what the Server believes of it is what is stored, and it ends.
+///
+/// # Panics
+/// When one of these does not hold.
+pub fn bootstrap(bytes: &[u8]) {
+    let config = ServerConfig {
+        bootstrap: Some(BootstrapConfig::default()),
+        ..ServerConfig::default()
+    };
+    let mut server = Server::new(config, Arc::new(Registry::bundled()), [0; 32]);
+    let mut now = Now {
+        instant: Duration::from_secs(1),
+        wall: WallTime(1_000_000_000_000),
+    };
+    let mut durable = Snapshot::default();
+    receive_from(&mut server, now, 0, BOOTSTRAP_REQUEST);
+    let mut step = walk(&mut server, now, &mut durable);
+    let mut rest = bytes;
+    let mut steps = 0;
+    while let (Some((id, token)), Some((&code, after))) = (step, rest.split_first()) {
+        let length = after.first().map_or(0, |length| usize::from(*length));
+        let after = after.get(1..).unwrap_or_default();
+        let (payload, after) = after.split_at(length.min(after.len()));
+        rest = after;
+        now = now.plus(Duration::from_secs(1));
+        let options = coap::OptionList::new();
+        let answer = coap::Message {
+            message_type: coap::MessageType::Acknowledgement,
+            code: coap::Code(code),
+            message_id: id,
+            token,
+            options: options.view(),
+            payload,
+        };
+        let mut datagram = Vec::new();
+        coap::wire::datagram::encode(&answer, &mut datagram);
+        receive_from(&mut server, now, 0, &datagram);
+        step = walk(&mut server, now, &mut durable);
+        steps += 1;
+        assert!(steps < 4_096, "a run ends");
+        assert_eq!(server.stats().bootstraps, durable.bootstraps.len());
+    }
+    now = now.plus(Duration::from_secs(3_600));
+    server.handle_timeout(now);
+    walk(&mut server, now, &mut durable);
+    assert_eq!(server.stats().bootstraps, 0);
+    assert!(durable.is_empty());
+}
+
+/// Gives the Client what it asks for, and finds the request that waits for its answer.
+fn walk(
+    server: &mut Server,
+    now: Now,
+    durable: &mut Snapshot,
+) -> Option<(coap::MessageId, coap::Token)> {
+    let mut asked = None;
+    loop {
+        match server.poll_output() {
+            Output::Commit(commit) => {
+                let changes = commit.changes.iter();
+                changes.for_each(|change| durable.apply(change));
+            }
+            Output::Transmit(transmit) => {
+                let message = coap::wire::datagram::decode(&transmit.bytes);
+                let message = message.expect("the Server sends CoAP");
+                if message.message_type == coap::MessageType::Confirmable {
+                    assert!(asked.is_none(), "one step at a time");
+                    asked = Some((message.message_id, message.token));
+                }
+            }
+            Output::Need { id, .. } => {
+                let answer = Answer::Profile(Ok(Box::new(provision())));
+                server.handle_answer(now, id, answer);
+            }
+            Output::Timeout(_) => return asked,
+            Output::Completed { .. } | Output::Event(_) => {}
+        }
+    }
+}
+
+/// Two accounts, rights, and an instance of an Object with many.
+fn provision() -> Provision {
+    struct Zeros;
+    impl KeySource for Zeros {
+        fn random(&mut self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+        fn key_pair(&mut self, _: PairKind, _: &EndpointName) -> Option<KeyPair> {
+            None
+        }
+        fn server_public(&self, _: PairKind) -> Option<Vec<u8>> {
+            None
+        }
+    }
+    let name = ProfileName::new("p").expect("a name");
+    let mut profile = Profile::new(name, Selector::Default);
+    for id in [1, 101] {
+        let id = ShortServerId::new(id).expect("not reserved");
+        let keys = Keys::PreSharedKey {
+            identity: None,
+            key: None,
+        };
+        let account = ServerAccount::new(id, "coaps://a", keys);
+        profile.servers.push(account);
+        profile.access.push(AccessControl {
+            target: AccessTarget::Server(id),
+            owner: Some(id),
+            rights: vec![(Some(id), 15)],
+            instance: None,
+        });
+    }
+    profile.instances.push(InstanceData {
+        object: ObjectId(3303),
+        instance: None,
+        resources: vec![Resource::single(5750, Value::String("x".into()))],
+    });
+    let endpoint = EndpointName::new("a").expect("a name");
+    profile
+        .provision(&endpoint, &Registry::bundled(), &mut Zeros)
+        .expect("nothing is missing")
+}
+
 fn receive_from(server: &mut Server, now: Now, sender: u8, bytes: &[u8]) {
     let from = Address::from(SocketAddr::from(([127, 0, 0, 1], 4000 + u16::from(sender))));
     server.handle_receive(now, Port::Coap, &from, None, bytes);
@@ -78,7 +208,7 @@ fn drain(
     server: &mut Server,
     durable: &mut Snapshot,
     commits: &mut u64,
-    names: &mut Vec<dunlin_lwm2m::EndpointName>,
+    names: &mut Vec<EndpointName>,
 ) {
     loop {
         match server.poll_output() {
@@ -124,6 +254,30 @@ mod tests {
     }
 
     proptest! {
+        /// Codes that a Client would send, and now and then any other; payloads like an answer to
+        /// Discover, and noise.
+        #[test]
+        fn hostile_answers_break_no_run(
+            answers in proptest::collection::vec(
+                (prop_oneof![
+                    4 => Just(0x45u8), 4 => Just(0x44), 4 => Just(0x42), 2 => Just(0x80),
+                    2 => Just(0x84), 1 => Just(0x8f), 1 => any::<u8>(),
+                 ],
+                 prop_oneof![
+                    "(lwm2m=\"1.0\",)?(</[0-3]/[0-9]{1,2}>(;ssid=[0-9]{1,3})?,){0,9}"
+                        .prop_map(String::into_bytes),
+                    proptest::collection::vec(any::<u8>(), 0..9),
+                 ]),
+                0..40),
+        ) {
+            let mut bytes = Vec::new();
+            for (code, payload) in answers {
+                bytes.extend([code, payload.len() as u8]);
+                bytes.extend(payload);
+            }
+            bootstrap(&bytes);
+        }
+
         #[test]
         fn hostile_datagrams_break_no_rule(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             receive(&bytes);
