@@ -160,6 +160,14 @@ pub trait Backend: Send + Sync + 'static {
     /// `profile_unusable`.
     fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId>;
 
+    /// Writes the whole store, as of one commit, into a file that nobody else sees, while everything goes on. The
+    /// file stands at its beginning, and is gone when it is closed.
+    fn backup(&self, with_events: bool) -> Answer<'_, std::fs::File> {
+        let _ = with_events;
+        let problem = Problem::new(Code::NotSupported, "This store is not on a disk.");
+        Box::pin(std::future::ready(Err(problem)))
+    }
+
     /// Whether requests can be served now; otherwise the reason, for `/readyz`.
     fn ready(&self) -> Result<(), String>;
 

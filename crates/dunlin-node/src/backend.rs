@@ -1,6 +1,7 @@
 //! What the API asks, answered by shards, store and what is known.
 
 mod bootstrapping;
+mod folder;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -33,6 +34,7 @@ use dunlin_transport::Now;
 use tokio::sync::oneshot;
 
 pub(crate) use bootstrapping::sentences;
+pub(crate) use folder::Folder;
 
 use crate::credentials::Credentials;
 use crate::directory::Directory;
@@ -59,6 +61,8 @@ pub(crate) struct NodeBackend {
     pub(crate) shards: Arc<Vec<ShardHandle>>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) store: Arc<dyn Store>,
+    /// The same, where it is on a disk.
+    pub(crate) folder: Option<Folder>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) known: Arc<Known>,
     pub(crate) tokens: RwLock<Arc<Tokens>>,
@@ -731,6 +735,18 @@ impl Backend for NodeBackend {
 
     fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId> {
         Box::pin(self.begin_run(endpoint))
+    }
+
+    fn backup(&self, with_events: bool) -> Answer<'_, std::fs::File> {
+        Box::pin(async move {
+            match &self.folder {
+                Some(folder) => folder.backup(with_events).await,
+                None => Err(Problem::new(
+                    Code::NotSupported,
+                    "The store is in memory alone.",
+                )),
+            }
+        })
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -32,7 +32,7 @@ use dunlin_transport::{Address, Port};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::NodeBackend;
+use crate::backend::{Folder, NodeBackend};
 use crate::config::{self, Config};
 use crate::credentials::{Credentials, Door};
 use crate::directory::Directory;
@@ -146,7 +146,7 @@ impl Node {
     pub fn start(config: &Config, data: &Data) -> Result<Self, StartError> {
         let mut warnings = Vec::new();
         survive_file_size_limit()?;
-        let store = open_store(config, data)?;
+        let (store, folder_store) = open_store(config, data)?;
         let known = Arc::new(Known::default());
         known.set_registry(load_registry(&*store)?);
         let tokens = tokens::load(&*store)?;
@@ -207,6 +207,7 @@ impl Node {
         let backend = Arc::new(NodeBackend {
             shards: shards.clone(),
             directory: started.directory.clone(),
+            folder: folder_store.map(|store| Folder::new(store, config.data.clone())),
             store: store.clone(),
             committer: committer.clone(),
             known,
@@ -400,13 +401,16 @@ fn shard_count(config: &Config) -> usize {
     count.clamp(1, 256)
 }
 
-fn open_store(config: &Config, data: &Data) -> Result<Arc<dyn Store>, StartError> {
+/// The store, and the same again where it is a folder.
+type OpenedStore = (Arc<dyn Store>, Option<Arc<FjallStore>>);
+
+fn open_store(config: &Config, data: &Data) -> Result<OpenedStore, StartError> {
     let retention = Retention {
         bytes_max: config.store.log_bytes_max,
         age_max_ms: config.store.log_age_max_s.saturating_mul(1_000),
     };
     if *data == Data::Memory {
-        return Ok(Arc::new(MemoryStore::new(retention)));
+        return Ok((Arc::new(MemoryStore::new(retention)), None));
     }
     let durability = match config.store.durability {
         config::Durability::Sync => Durability::Sync,
@@ -417,7 +421,8 @@ fn open_store(config: &Config, data: &Data) -> Result<Arc<dyn Store>, StartError
         retention,
         ..StoreSettings::default()
     };
-    Ok(Arc::new(FjallStore::open(&config.data, settings)?))
+    let store = Arc::new(FjallStore::open(&config.data, settings)?);
+    Ok((store.clone(), Some(store)))
 }
 
 fn open_vault(config: &Config, data: &Data, store: &dyn Store) -> Result<Vault, StartError> {

@@ -121,6 +121,22 @@ impl Api {
         Ok(BufReader::new(response.into_body().into_reader()))
     }
 
+    /// Asks for something that is no JSON: a reader of its bytes.
+    pub(crate) fn download(&self, method: Method, path: &str) -> anyhow::Result<impl Read + use<>> {
+        let request = self
+            .request(method, path)?
+            .header("content-type", "application/json")
+            .body(&[][..])
+            .map_err(|_| self.no_address())?;
+        let response = self.run(request)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let text = text(response)?;
+            return Err(self.problem(status, &text));
+        }
+        Ok(response.into_body().into_reader())
+    }
+
     fn request(&self, method: Method, path: &str) -> anyhow::Result<ureq::http::request::Builder> {
         let base = self.api.trim_end_matches('/');
         if base.starts_with("https://") {
