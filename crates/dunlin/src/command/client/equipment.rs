@@ -43,7 +43,7 @@ pub(super) struct Options {
     /// Objects from this file: TOML, or an object definition in XML
     #[arg(long, value_name = "FILE")]
     objects: Vec<PathBuf>,
-    /// Where this machine is: LAT,LON[,ALT], or a file whose first line says so
+    /// Where this machine is: LAT,LON or LAT,LON,ALT, or a file whose first line says so
     #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
     location: Option<String>,
     /// Firmware Update: this command checks and installs packages

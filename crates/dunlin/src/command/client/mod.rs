@@ -57,7 +57,7 @@ const REBOOT_DELAY: Duration = Duration::from_secs(1);
   dunlin client --server coap://127.0.0.1:5683 --objects objects.toml --location 52.52,13.40
   dunlin client --server coap://127.0.0.1:5683 --state state --firmware-hook ./install-firmware")]
 pub(crate) struct Args {
-    /// The server: coap://host[:port], or coaps:// with credentials
+    /// The server: coap://HOST or coap://HOST:PORT, or coaps:// with credentials
     #[arg(long, value_name = "URI", required_unless_present_any = ["factory", "smartcard"])]
     server: Option<String>,
     #[command(flatten)]
