@@ -70,8 +70,10 @@ class Program(Device):
         (self.folder / "temperature").write_text("21.5")
         (self.folder / "objects.toml").write_text(OBJECTS.replace("FOLDER", str(self.folder)))
         queue = ["--queue"] if "Q" in binding else []
-        self.process = kit.start([kit.dunlin, "client", "--server", uri, "--endpoint", endpoint, "--lifetime", lifetime,
-                                  "--objects", self.folder / "objects.toml", *queue, *more])
+        # A Client that is bootstrapped is told its lifetime.
+        lives = ["--lifetime", lifetime] if lifetime else []
+        self.process = kit.start([kit.dunlin, "client", "--server", uri, "--endpoint", endpoint, *lives, "--objects",
+                                  self.folder / "objects.toml", *queue, *more])
 
     def temperature(self, value):
         # The old name until the new text is whole: it is read at any moment.

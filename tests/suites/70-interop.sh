@@ -9,9 +9,16 @@ interop() {
   peers_or_skip openjdk-17-jdk-headless maven libcoap3-bin python3 "${pip[@]}" || return
   cargo build --quiet --package dunlin || return 1
   cargo build --quiet --package dunlin-net --example device || return 1
-  timeout 280 "$root/interop/run" --but dtls --dunlin "$target/debug/dunlin" --device "$target/debug/examples/device"
+  timeout 280 "$root/interop/run" --but dtls,secured --dunlin "$target/debug/dunlin" --device "$target/debug/examples/device"
 }
 suite interop 300 interop "standard long full"
+
+secured_peers() {
+  peers_or_skip openssl openjdk-17-jdk-headless maven libcoap3-bin python3 || return
+  cargo build --quiet --package dunlin || return 1
+  timeout 220 "$root/interop/run" --only secured --dunlin "$target/debug/dunlin" --device /bin/true
+}
+suite secured_peers 200 secured_peers "standard long full"
 
 dtls_peers() {
   peers_or_skip openssl gnutls-bin libcoap3-bin openjdk-17-jdk-headless maven python3 || return

@@ -6,6 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use dunlin_lwm2m::definition::ResourceDefinition;
 use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_lwm2m::{
     Instance, Level, Node, ObjectId, ObjectInstanceId, Path, Resource, ResourceInstanceId,
@@ -262,6 +263,18 @@ fn stays(object: ObjectId, instance: &Instance) -> bool {
     object == ObjectId::DEVICE || object == ObjectId::SECURITY && is_bootstrap(instance)
 }
 
+/// Whether an optional Resource is written as nothing where nothing is out of its range: it is not
+/// there, then. Leshan's Bootstrap-Server writes the SMS keys that it does not have that way.
+fn is_blank(definition: &ResourceDefinition, value: &ResourceValue) -> bool {
+    let empty = match value {
+        ResourceValue::Single(Value::Opaque(bytes)) => bytes.is_empty(),
+        ResourceValue::Single(Value::String(text)) => text.is_empty(),
+        ResourceValue::Single(_) | ResourceValue::Multiple(_) => false,
+    };
+    let fits = |one: &Value| definition.range().contains(one);
+    empty && !definition.mandatory && matches!(value, ResourceValue::Single(one) if !fits(one))
+}
+
 /// The Resources that the Object knows, with their types and ranges checked.
 fn known(slot: &Slot, id: ObjectInstanceId, resources: Vec<Resource>) -> Result<Instance, Refusal> {
     if id.0 == u16::MAX || (!slot.definition.multiple && id.0 != 0) {
@@ -273,7 +286,7 @@ fn known(slot: &Slot, id: ObjectInstanceId, resources: Vec<Resource>) -> Result<
         let Some(definition) = slot.definition.resource(resource.id) else {
             continue;
         };
-        if !definition.operations.execute {
+        if !definition.operations.execute && !is_blank(definition, &resource.value) {
             let value = typed(definition, resource.value)?;
             let id = resource.id;
             instance.insert(Resource { id, value });

@@ -437,6 +437,27 @@ fn ts_5_2_7_4_a_written_instance_is_overwritten_whole_and_the_unknown_is_passed_
 }
 
 #[test]
+fn leshan_an_optional_resource_that_is_written_as_nothing_is_not_there() {
+    let mut world = asked();
+    // What Leshan's Bootstrap-Server writes of an account without SMS.
+    let account = security(1, 1)
+        .with(number(6, 3))
+        .with(nothing(7))
+        .with(nothing(8))
+        .with(Resource::single(9, Value::String(String::new())));
+    world.bs_all(&[put_one(0, account), put_one(1, server(1, 1)), FINISH]);
+    let tree = world.client.tree();
+    assert_eq!(tree.value(ObjectId::SECURITY, 1.into(), 7), None);
+    assert_eq!(tree.value(ObjectId::SECURITY, 1.into(), 8), None);
+    assert_eq!(world.servers[1].register(0).lifetime_s, 600);
+    // A key that is too short is still one.
+    let short = security(1, 1).with(Resource::single(8, Value::Opaque(vec![1])));
+    let mut world = asked();
+    let answer = world.bs(&put_one(0, short));
+    assert_eq!(answer.code, Ok(ResponseCode::BadRequest));
+}
+
+#[test]
 fn ts_5_2_7_4_what_cannot_be_written_is_refused_and_changes_nothing() {
     use ResponseCode::{BadRequest, UnsupportedContentFormat};
     let mut world = asked();
