@@ -242,6 +242,10 @@ impl List {
 
 fn item_fault(item: &Item) -> Option<&'static str> {
     let tested = !item.tests.is_empty();
+    let changes = |one: &Mutation| one.find.trim() != one.replace.trim();
+    if item.mutation.as_ref().is_some_and(|one| !changes(one)) {
+        return Some("a mutation that changes nothing");
+    }
     match (item.part(), tested, item.mutation.is_some()) {
         (None, ..) => Some("this id follows no scheme"),
         (_, false, true) => Some("a mutation, and no test"),
