@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::ledger::{Acknowledged, Ledger};
 use super::machine::{Fact, Machine};
 use super::plan::Plan;
 use super::report::{Generator, Kind, Report};
+use super::secured::{self, Secured};
 use super::settings::{FleetSettings, SHARED_SOCKETS};
 use super::timeline::Timeline;
 use super::tree::reading;
@@ -76,6 +78,21 @@ pub fn run(settings: FleetSettings) -> Result<Report> {
     run_watched(settings, |_| ControlFlow::Continue(()))
 }
 
+/// Writes the keys of a fleet for `dunlin credential import`. They follow from the numbers of the
+/// Clients and are known to everybody: for trials alone.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn write_credentials(settings: &FleetSettings, file: &Path) -> Result<()> {
+    let mut plan = Plan::new(settings.scenario.clone(), settings.clients, settings.rate);
+    plan.first = settings.first;
+    let name = |client| plan.endpoint(client);
+    let table = secured::credentials(settings.first, settings.clients, name);
+    std::fs::write(file, table)
+        .with_context(|| format!("the keys cannot be written to {}", file.display()))
+}
+
 /// As [`run`]; `watch` is told the progress five times a second, and may end the run early.
 ///
 /// # Errors
@@ -110,6 +127,7 @@ struct Drive<W> {
     origin: Duration,
     machine: Machine,
     ports: Ports,
+    secured: Option<Secured>,
     inwards: ReceiveBatch,
     ledger: Option<Ledger>,
     facts: Vec<Fact>,
@@ -145,7 +163,11 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             }
             None => seed::draw().context("the system gives no entropy")?,
         };
+        let secured = settings
+            .secured
+            .then(|| Secured::new(settings.clients, settings.first, seed));
         Ok(Drive {
+            secured,
             ports: Ports::new(&settings)?,
             line: progress_line(&settings),
             machine: Machine::new(plan, seed),
@@ -170,7 +192,10 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             let heard = self.receive()?;
             let now = self.now();
             let more = self.machine.handle_timeout(now);
-            self.ports.send(&mut self.machine).await?;
+            self.secure(now);
+            self.ports
+                .send(&mut self.machine, &mut self.secured)
+                .await?;
             self.machine.take_facts(&mut self.facts);
             self.write_facts()?;
             if self.is_over(now)? {
@@ -181,6 +206,34 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
                 tokio::task::yield_now().await;
             } else {
                 self.sleep(now).await;
+            }
+        }
+    }
+
+    /// What the machine says goes into sessions, and what came out of them goes into the machine:
+    /// until neither says anything more.
+    fn secure(&mut self, now: Duration) {
+        let Some(secured) = &mut self.secured else {
+            return;
+        };
+        secured.handle_timeout(now);
+        loop {
+            let plan = &self.machine.plan;
+            for outgoing in self.machine.outgoing() {
+                let name = |client| plan.endpoint(client);
+                let (client, binding) = (outgoing.client, outgoing.binding);
+                secured.send(now, client, binding, outgoing.bytes, name);
+            }
+            self.machine.sent();
+            for failure in secured.failures.drain(..) {
+                self.machine.statistics.error(failure.to_owned());
+            }
+            if secured.inwards.is_empty() {
+                return;
+            }
+            for (client, bytes) in std::mem::take(&mut secured.inwards) {
+                let binding = secured.binding(client);
+                self.machine.handle_receive(now, client, binding, &bytes);
             }
         }
     }
@@ -241,8 +294,12 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
                     .error("datagram_for_nobody".to_owned());
                 continue;
             };
-            self.machine
-                .handle_receive(now, client, binding, datagram.bytes);
+            match &mut self.secured {
+                Some(secured) => secured.receive(now, client, datagram.bytes),
+                None => self
+                    .machine
+                    .handle_receive(now, client, binding, datagram.bytes),
+            }
         }
     }
 
@@ -372,9 +429,13 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
 
     /// Waits until something comes or something is due.
     async fn sleep(&mut self, now: Duration) {
+        let secured = self.secured.as_mut().and_then(Secured::next_timeout);
         let due = self
             .machine
             .next_timeout()
+            .into_iter()
+            .chain(secured)
+            .min()
             .unwrap_or(Duration::MAX)
             .min(now + TELL);
         let until = clock::at(self.origin + due.max(now));
@@ -409,9 +470,13 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             overflowed: net.overflowed,
             sent: net.sent,
             received: net.received,
+            handshakes: self.secured.as_ref().map_or(0, |one| one.handshakes),
             ..Generator::default()
         };
         let mut report = self.machine.report(now, generator);
+        if let Some(secured) = &self.secured {
+            report.handshakes_per_s = secured.handshakes_per_s();
+        }
         report.timeline = self.timeline.samples().to_vec();
         Ok(report)
     }
@@ -569,34 +634,45 @@ impl Ports {
     }
 
     /// Sends all that the machine has said.
-    async fn send(&mut self, machine: &mut Machine) -> Result<()> {
+    async fn send(&mut self, machine: &mut Machine, secured: &mut Option<Secured>) -> Result<()> {
         for outgoing in machine.outgoing() {
-            let index = if self.shared {
-                usize::from(outgoing.binding)
-            } else {
-                self.own_port(outgoing.client as usize, outgoing.binding)?;
-                outgoing.client as usize
-            };
-            let port = self.all[index]
-                .as_mut()
-                .expect("it was opened above or at the start");
-            if port.outwards.is_full() {
-                port.bearer.send(&mut port.outwards).await?;
-            }
-            if port.outwards.is_empty() {
-                self.sending.push(index);
-            }
-            let source = self.shared.then(|| source(outgoing.client));
-            port.outwards
-                .push(self.server, source, outgoing.bytes)
-                .expect("there is room now");
+            self.push(outgoing.client, outgoing.binding, outgoing.bytes)
+                .await?;
         }
         machine.sent();
+        if let Some(secured) = secured {
+            for (client, binding, bytes) in secured.outwards.drain(..) {
+                self.push(client, binding, &bytes).await?;
+            }
+        }
         for index in self.sending.drain(..) {
             if let Some(port) = &mut self.all[index] {
                 port.bearer.send(&mut port.outwards).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn push(&mut self, client: u32, binding: u16, bytes: &[u8]) -> Result<()> {
+        let index = if self.shared {
+            usize::from(binding)
+        } else {
+            self.own_port(client as usize, binding)?;
+            client as usize
+        };
+        let port = self.all[index]
+            .as_mut()
+            .expect("it was opened above or at the start");
+        if port.outwards.is_full() {
+            port.bearer.send(&mut port.outwards).await?;
+        }
+        if port.outwards.is_empty() {
+            self.sending.push(index);
+        }
+        let source = self.shared.then(|| source(client));
+        port.outwards
+            .push(self.server, source, bytes)
+            .expect("there is room now");
         Ok(())
     }
 

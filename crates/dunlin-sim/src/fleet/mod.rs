@@ -24,12 +24,13 @@ mod plan;
 pub mod plot;
 pub mod report;
 pub mod scenario;
+mod secured;
 pub mod settings;
 pub mod timeline;
 mod tree;
 mod wheel;
 
-pub use drive::{Progress, run, run_watched};
+pub use drive::{Progress, run, run_watched, write_credentials};
 pub use report::Report;
 pub use scenario::Scenario;
 pub use settings::FleetSettings;

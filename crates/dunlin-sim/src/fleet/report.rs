@@ -65,6 +65,8 @@ pub struct Generator {
     pub sent: u64,
     /// Datagrams received.
     pub received: u64,
+    /// Handshakes of DTLS that ended well.
+    pub handshakes: u64,
 }
 
 /// The report of a run. Its JSON is the contract of `dunlin fleet --json`.
@@ -145,7 +147,11 @@ impl fmt::Display for Report {
             overflowed,
             sent,
             received,
+            handshakes,
         } = self.generator;
+        if handshakes > 0 {
+            writeln!(f, "  DTLS handshakes: {handshakes}")?;
+        }
         write!(
             f,
             "  generator: {cpu_s:.2} CPU-seconds, {client_bytes} bytes for Clients, {sent} datagrams \

@@ -26,6 +26,8 @@ pub struct FleetSettings {
     /// onwards) over a few sockets; elsewhere a socket of its own, and there are at most
     /// [`SOCKETS_MAX`].
     pub server: SocketAddr,
+    /// Whether Clients speak DTLS, with a pre-shared key and a Connection ID each.
+    pub secured: bool,
     /// How many Clients, 1 to [`CLIENTS_MAX`].
     pub clients: u32,
     /// The number of the first Client: a second fleet beside the first begins behind it.
@@ -51,8 +53,8 @@ pub struct FleetSettings {
 pub const RATE_DEFAULT: f64 = 1000.0;
 
 impl FleetSettings {
-    /// A fleet of `clients` for the server at `uri` (`coap://host` or `coap://host:port`), with the
-    /// default scenario.
+    /// A fleet of `clients` for the server at `uri` (`coap://host` or `coap://host:port`; with
+    /// `coaps://` it speaks DTLS), with the default scenario.
     ///
     /// # Errors
     ///
@@ -60,6 +62,7 @@ impl FleetSettings {
     pub fn new(uri: &str, clients: u32) -> Result<Self> {
         Ok(FleetSettings {
             server: resolve(uri)?,
+            secured: uri.starts_with("coaps://"),
             clients,
             first: 0,
             rate: RATE_DEFAULT,
@@ -101,11 +104,11 @@ fn resolve(uri: &str) -> Result<SocketAddr> {
     let Some((scheme, rest)) = uri.split_once("://") else {
         bail!("{uri:?} is no URI; a server is named like coap://127.0.0.1:5683");
     };
-    match scheme {
-        "coap" => {}
-        "coaps" => bail!("the fleet speaks NoSec only; give it the coap:// address of the server"),
-        _ => bail!("the fleet speaks coap:// over UDP, not {scheme}://"),
-    }
+    let port = match scheme {
+        "coap" => 5683,
+        "coaps" => 5684,
+        _ => bail!("the fleet speaks coap:// and coaps:// over UDP, not {scheme}://"),
+    };
     let host = rest.trim_end_matches('/');
     ensure!(
         !host.is_empty() && !host.contains('/'),
@@ -120,7 +123,7 @@ fn resolve(uri: &str) -> Result<SocketAddr> {
     let with_port = if has_port {
         host.to_owned()
     } else {
-        format!("{host}:5683")
+        format!("{host}:{port}")
     };
     with_port
         .to_socket_addrs()
@@ -137,6 +140,7 @@ mod tests {
     fn servers_are_named_by_uri() {
         for (uri, address) in [
             ("coap://127.0.0.1", "127.0.0.1:5683"),
+            ("coaps://127.0.0.1", "127.0.0.1:5684"),
             ("coap://127.0.0.1:7000/", "127.0.0.1:7000"),
             ("coap://[::1]", "[::1]:5683"),
             ("coap://[::1]:7000", "[::1]:7000"),
@@ -148,7 +152,6 @@ mod tests {
         }
         for (uri, hint) in [
             ("127.0.0.1:5683", "coap://"),
-            ("coaps://127.0.0.1", "NoSec"),
             ("http://127.0.0.1", "coap://"),
             ("coap://127.0.0.1/rd", "no path"),
             ("coap://", "host"),

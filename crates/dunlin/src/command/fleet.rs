@@ -16,9 +16,11 @@ const YARDSTICK_S: f64 = 5.0;
 #[command(after_help = "Example:
   dunlin fleet --server coap://127.0.0.1:5683 --clients 1000 --duration 60
   dunlin fleet --server coap://127.0.0.1:5683 --clients 50000 --rate 5000 --scenario meters.toml --plot run.svg
+  dunlin fleet --server coaps://127.0.0.1 --clients 1000 --credentials keys.csv && dunlin credential import keys.csv
+  dunlin fleet --server coaps://127.0.0.1 --clients 1000
   dunlin fleet --yardstick                            what this machine can do in bare UDP")]
 pub(crate) struct Args {
-    /// The server: coap://HOST or coap://HOST:PORT
+    /// The server: coap://HOST or coap://HOST:PORT, or coaps:// for DTLS with a pre-shared key for each client
     #[arg(long, value_name = "URI", required_unless_present = "yardstick")]
     server: Option<String>,
     /// How many clients
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// Write down what the server acknowledged, one JSON object per line
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
+    /// Write the keys of the clients for 'dunlin credential import' to this file, and run nothing
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
     /// Where chance comes from: the same seed chooses the same
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -70,8 +75,11 @@ impl Args {
         if let Some(path) = &self.scenario {
             settings.scenario = Scenario::read(path)?;
         }
-        settings.duration = duration;
         settings.first = self.first;
+        if let Some(path) = &self.credentials {
+            return dunlin_sim::fleet::write_credentials(&settings, path);
+        }
+        settings.duration = duration;
         settings.ledger = self.ledger;
         settings.seed = self.seed;
         settings.progress = true;
