@@ -423,3 +423,54 @@ fn a_revoked_credential_ends_the_session_and_stays_revoked() {
     }
     assert_eq!(world.handshakes(), 0);
 }
+
+/// ClientHellos from so many addresses, each with a socket of its own, while a Client goes on.
+fn flood(addresses: u32) {
+    let world = World::new();
+    world.provision(1);
+    let mut devices = vec![Device::new(0, world.server(), CidOffer::SendOnly)];
+    devices[0].connect();
+    devices[0].register();
+    until(&mut devices, "registered", |device| device.answered == 1);
+    let mut stranger = Device::new(1, world.server(), CidOffer::SendOnly);
+    stranger.connect();
+    let hello = match stranger.transport.poll_output() {
+        Output::Transmit(transmit) => transmit.bytes,
+        other => panic!("{other:?}"),
+    };
+    let mut updates = 1;
+    let memory = world.metric("process_resident_memory_bytes");
+    for number in 0..addresses {
+        let from = std::net::Ipv4Addr::from(0x7f10_0000 + number);
+        let socket = UdpSocket::bind((from, 0)).unwrap();
+        socket.send_to(&hello, world.server()).unwrap();
+        if number % 500 == 499 {
+            updates += 1;
+            devices[0].update();
+            until(&mut devices, "served in the flood", |device| {
+                device.answered == updates
+            });
+        }
+    }
+    let row = "dunlin_dtls_dropped_total{cause=\"cookie_sent\"}";
+    // What the kernel had no room for is lost.
+    assert!(world.metric(row) > u64::from(addresses) / 2);
+    let grown = world
+        .metric("process_resident_memory_bytes")
+        .saturating_sub(memory);
+    assert!(grown < 16 << 20, "{grown} bytes more");
+    assert_eq!(world.handshakes(), 1);
+    assert_eq!(devices[0].disconnected, 0);
+}
+
+#[test]
+fn client_hellos_from_everywhere_leave_nothing_behind() {
+    flood(2_000);
+}
+
+/// `cargo test -p dunlin-node --release --test security -- --ignored`.
+#[test]
+#[ignore = "half a minute"]
+fn client_hellos_from_a_hundred_thousand_addresses_leave_nothing_behind() {
+    flood(100_000);
+}
