@@ -2,10 +2,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes longer, unless it is broken.
@@ -26,7 +27,7 @@ pub(crate) fn failure(arguments: &[&str]) -> String {
 /// Ends with the test, whatever happens.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    out: BufReader<ChildStdout>,
+    out: Receiver<String>,
 }
 
 impl Running {
@@ -36,25 +37,33 @@ impl Running {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // A thread reads, so that a program that says nothing can be given up.
+        let (said, out) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if said.send(line).is_err() {
+                    return;
+                }
+            }
+        });
         Self { child, out }
     }
 
     /// The next line that contains this.
     pub(crate) fn line(&mut self, part: &str) -> String {
-        let begin = Instant::now();
+        let end = Instant::now() + DEADLINE;
         let mut seen = String::new();
         loop {
-            let mut line = String::new();
-            let length = self.out.read_line(&mut line).unwrap();
-            assert!(
-                length > 0 && begin.elapsed() < DEADLINE,
-                "no {part:?} in {seen}"
-            );
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(line) = self.out.recv_timeout(left) else {
+                panic!("no {part:?} in {seen}");
+            };
             if line.contains(part) {
                 return line;
             }
             seen.push_str(&line);
+            seen.push('\n');
         }
     }
 
@@ -62,8 +71,8 @@ impl Running {
         let id = self.child.id().to_string();
         let kill = Command::new("kill").args(["-INT", &id]).status().unwrap();
         assert!(kill.success());
-        let mut rest = String::new();
-        self.out.read_to_string(&mut rest).unwrap();
+        let rest: Vec<String> = self.out.iter().collect();
+        let rest = rest.join("\n");
         assert!(self.child.wait().unwrap().success(), "{rest}");
         rest
     }
@@ -104,8 +113,8 @@ impl Desk {
 
     /// With more doors than the one in the clear.
     pub(crate) fn open_with(folder: &Path, more: &[&str]) -> Self {
-        let (coap, http) = (free_port(), TcpListener::bind("127.0.0.1:0").unwrap());
-        let http = http.local_addr().unwrap().to_string();
+        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let (coap, http) = (free_port(), http.unwrap().to_string());
         let data = folder.join("data");
         let data = data.to_str().unwrap();
         let mut arguments = vec!["serve", "--coap", &coap, "--http", &http, "--data", data];
