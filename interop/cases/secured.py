@@ -35,7 +35,7 @@ def certificates(kit, client):
         openssl("pkey", "-in", f"{who}.key", "-pubout", "-out", f"{who}.pub.pem", folder=folder)
         openssl("pkey", "-in", f"{who}.key", "-pubout", "-outform", "DER", "-out", f"{who}.pub.der", folder=folder)
         openssl("req", "-new", "-key", f"{who}.key", "-subj", f"/CN={name}", "-out", f"{who}.csr", folder=folder)
-        Path(folder, f"{who}.ext").write_text(f"subjectAltName=DNS:{name}\nkeyUsage=digitalSignature\n"
+        Path(folder, f"{who}.ext").write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\nkeyUsage=digitalSignature\n"
                                               f"extendedKeyUsage=serverAuth,clientAuth\n")
         openssl("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "3",
                 "-extfile", f"{who}.ext", "-out", f"{who}.pem", folder=folder)
