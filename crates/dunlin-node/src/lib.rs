@@ -7,7 +7,6 @@
 mod backend;
 mod bootstraps;
 pub mod config;
-#[allow(dead_code, reason = "shards ask it once they speak DTLS")]
 mod credentials;
 mod directory;
 mod facts;
