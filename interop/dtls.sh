@@ -62,6 +62,8 @@ free_port() {
 
 # our_server OPTIONS...: starts it and sets $port; its log is $work/server.log.
 our_server() {
+    # Emptied here and not by the server's start, which may come after the first look for its port.
+    : >"$work/server.log"
     timeout 20 "$echo_program" server --seconds 12 --psk $identity:$key "$@" >"$work/server.log" 2>&1 &
     server=$!
     for _ in $(seq 50); do
