@@ -224,6 +224,7 @@ pub(crate) fn refused(endpoint: &EndpointName, refused: Refused) -> Problem {
         Refused::ServerFull { .. } => Code::Overloaded,
         Refused::NotPossible { .. } => Code::OperationNotAllowed,
         Refused::Unencodable { .. } => Code::FormatUnsupported,
+        Refused::TooLargeToKeep { .. } => Code::BodyTooLarge,
         Refused::NotObserved { .. } => Code::ObservationUnknown,
         Refused::AlreadyObserved { .. } | Refused::TooManyObservations { .. } => Code::QueueFull,
         Refused::RequestUnknown => Code::RequestUnknown,

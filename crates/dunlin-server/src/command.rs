@@ -5,7 +5,10 @@ use std::time::Duration;
 use dunlin_lwm2m::attribute::AttributesChange;
 use dunlin_lwm2m::link::Discovered;
 use dunlin_lwm2m::operation::{Arguments, ResponseCode, WriteMode};
-use dunlin_lwm2m::{ContentFormat, EndpointName, Node, ObjectId, ObjectInstanceId, Path, Resource};
+use dunlin_lwm2m::{
+    ContentFormat, EndpointName, Node, ObjectId, ObjectInstanceId, Path, Resource, ResourceValue,
+    Value,
+};
 use dunlin_transport::{Token, WallTime};
 use thiserror::Error;
 
@@ -95,7 +98,50 @@ pub enum CancelBy {
     Reset,
 }
 
+/// The most bytes of values that a request which must be durable may write. A store keeps rows of 8 MiB; a
+/// firmware image goes to a Client that listens, by a Write that may be repeated, or is fetched by the Client.
+pub const KEPT_VALUES_MAX: usize = 4 * 1024 * 1024;
+
+/// The log says of a request that wrote more than this what it was and how it ended, not the values.
+pub(crate) const LOGGED_VALUES_MAX: usize = 64 * 1024;
+
 impl Command {
+    /// How many bytes of text and opaque values it writes.
+    pub(crate) fn value_bytes(&self) -> usize {
+        match self {
+            Self::Write { node, .. } => match node {
+                Node::Object(object) => object
+                    .instances()
+                    .iter()
+                    .map(|instance| bytes_of(instance.resources()))
+                    .sum(),
+                Node::Instance(instance) => bytes_of(instance.resources()),
+                Node::Resource(resource) => bytes_of(std::slice::from_ref(resource)),
+            },
+            Self::Create { resources, .. } => bytes_of(resources),
+            _ => 0,
+        }
+    }
+
+    /// The command as the log has it.
+    pub(crate) fn logged(mut self) -> Self {
+        if self.value_bytes() <= LOGGED_VALUES_MAX {
+            return self;
+        }
+        match &mut self {
+            Self::Write { node, .. } => match node {
+                Node::Object(object) => *object = dunlin_lwm2m::Object::new(object.id),
+                Node::Instance(instance) => *instance = dunlin_lwm2m::Instance::new(instance.id),
+                Node::Resource(resource) => {
+                    resource.value = ResourceValue::Multiple(std::collections::BTreeMap::new());
+                }
+            },
+            Self::Create { resources, .. } => resources.clear(),
+            _ => {}
+        }
+        self
+    }
+
     /// The target.
     #[must_use]
     pub fn path(&self) -> Path {
@@ -248,6 +294,18 @@ pub enum Refused {
         path: Path,
         /// One sentence.
         reason: &'static str,
+    },
+    /// The request has to be kept, because the Client sleeps or because it must not run twice, and is too long
+    /// for that.
+    #[error(
+        "a request with {bytes} bytes of values cannot be kept until it is delivered, at most {limit} can: \
+         write it while the Client is awake with a Write that replaces, or let the Client fetch it"
+    )]
+    TooLargeToKeep {
+        /// How many bytes its values have.
+        bytes: usize,
+        /// [`KEPT_VALUES_MAX`].
+        limit: usize,
     },
     /// The values cannot be written in any format this Client takes, or in the one asked for.
     #[error("the value cannot be encoded: {reason}")]
@@ -404,4 +462,17 @@ pub struct RequestView {
     pub expires_at: WallTime,
     /// How often it was sent and not answered.
     pub attempts: u8,
+}
+
+fn bytes_of(resources: &[Resource]) -> usize {
+    let one = |value: &Value| match value {
+        Value::String(text) | Value::CoreLink(text) => text.len(),
+        Value::Opaque(bytes) => bytes.len(),
+        _ => 0,
+    };
+    let of = |resource: &Resource| match &resource.value {
+        ResourceValue::Single(value) => one(value),
+        ResourceValue::Multiple(values) => values.values().map(one).sum(),
+    };
+    resources.iter().map(of).sum()
 }

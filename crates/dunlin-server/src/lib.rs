@@ -34,7 +34,9 @@ mod timer;
 pub mod view;
 
 pub use change::{Change, Snapshot};
-pub use command::{Command, Outcome, Refused, RequestTicket, RequestView, Settings};
+pub use command::{
+    Command, KEPT_VALUES_MAX, Outcome, Refused, RequestTicket, RequestView, Settings,
+};
 pub use config::{BootstrapConfig, ServerConfig};
 pub use effects::{Commit, Output, Transmit};
 pub use event::{Event, EventKind, LiveEvent, Presence};

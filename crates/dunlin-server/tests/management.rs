@@ -571,3 +571,47 @@ fn quirk_50_a_client_is_left_alone_after_its_register_when_so_set() {
     world.pass_s(2);
     assert_eq!(device.got(&mut world).path(), "/3/0/0");
 }
+
+fn write_bytes(count: usize) -> Command {
+    let node = Node::Resource(Resource::single(0, Value::Opaque(vec![7; count])));
+    Command::Write {
+        path: path("/5/0/0"),
+        mode: WriteMode::Replace,
+        node,
+    }
+}
+
+#[test]
+fn what_is_too_long_to_be_kept_is_refused_before_anything_happens() {
+    let limit = dunlin_server::KEPT_VALUES_MAX;
+    let mut world = World::new();
+    sleeping(&mut world);
+    let (name, now) = (name("lamp"), world.now);
+    let refused = world
+        .server
+        .request(now, &name, write_bytes(limit + 1), Settings::default());
+    world.drain();
+    assert!(
+        matches!(refused, Err(Refused::TooLargeToKeep { bytes, .. }) if bytes == limit + 1),
+        "{refused:?}"
+    );
+    assert!(world.durable.requests.is_empty());
+    world.ask("lamp", write_bytes(limit));
+    assert_eq!(world.durable.requests.len(), 1);
+}
+
+#[test]
+fn the_log_says_of_a_long_write_what_became_of_it_and_not_what_was_written() {
+    let mut world = World::new();
+    awake(&mut world);
+    for (count, kept) in [(10, true), (10_000_000, false)] {
+        let request = world.ask("lamp", write_bytes(count));
+        world.server.cancel(world.now, request).unwrap();
+        world.drain();
+        let EventKind::Completed { command, .. } = world.last_event() else {
+            panic!("the request ended last");
+        };
+        assert_eq!(command.path(), path("/5/0/0"));
+        assert_eq!(**command == write_bytes(count), kept, "{count} bytes");
+    }
+}

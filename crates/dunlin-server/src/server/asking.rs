@@ -8,7 +8,8 @@ use dunlin_transport::{Answer, Carriage, Failure, Now, RequestId as WireId};
 use super::Server;
 use crate::change::Change;
 use crate::command::{
-    CancelBy, Command, Failed, Outcome, Refused, RequestState, RequestTicket, Settings,
+    CancelBy, Command, Failed, KEPT_VALUES_MAX, Outcome, Refused, RequestState, RequestTicket,
+    Settings,
 };
 use crate::config::{ATTEMPTS_MAX, OBSERVATIONS_MAX, REQUESTS_MAX};
 use crate::downlink::{self, Fallback, Manner, fallback, operation, read_answer};
@@ -53,6 +54,13 @@ impl Server {
         let durable = !awake || !command.is_idempotent() || changes_observations(&command);
         if (durable || !asked) && !self.healthy {
             return Err(Refused::StoreFailing);
+        }
+        let bytes = command.value_bytes();
+        if durable && bytes > KEPT_VALUES_MAX {
+            return Err(Refused::TooLargeToKeep {
+                bytes,
+                limit: KEPT_VALUES_MAX,
+            });
         }
         let limit = self.config.queue_depth;
         if client
@@ -174,7 +182,8 @@ impl Server {
             .copied()
             .collect::<Vec<_>>()
         {
-            if !self.requests.get(request).queue {
+            let waiting = self.requests.get(request);
+            if !waiting.queue || waiting.command.value_bytes() > KEPT_VALUES_MAX {
                 let work = self.book.client_mut(key).work();
                 work.waiting.retain(|waiting| *waiting != request);
                 self.complete(now, request, Outcome::Failed(Failed::TimedOut));
@@ -482,7 +491,7 @@ impl Server {
         if request.stored || self.healthy {
             let kind = EventKind::Completed {
                 request: request.id,
-                command: Box::new(request.command),
+                command: Box::new(request.command.logged()),
                 outcome: outcome.clone(),
             };
             let endpoint = self.book.client(request.client).endpoint.clone();

@@ -125,7 +125,7 @@ impl Server {
         self.effects.change(Change::EndRequest(record.id));
         let kind = EventKind::Completed {
             request: record.id,
-            command: Box::new(record.command),
+            command: Box::new(record.command.logged()),
             outcome: outcome.clone(),
         };
         self.effects.event(Event {
