@@ -9,14 +9,14 @@ interop() {
   peers_or_skip openjdk-17-jdk-headless maven libcoap3-bin python3 "${pip[@]}" || return
   cargo build --quiet --package dunlin || return 1
   cargo build --quiet --package dunlin-net --example device || return 1
-  timeout 280 "$root/interop/run" --but dtls,secured --dunlin "$target/debug/dunlin" --device "$target/debug/examples/device"
+  timeout 600 "$root/interop/run" --but dtls,secured --dunlin "$target/debug/dunlin" --device "$target/debug/examples/device"
 }
 suite interop 300 interop "standard long full"
 
 secured_peers() {
   peers_or_skip openssl openjdk-17-jdk-headless maven libcoap3-bin python3 || return
   cargo build --quiet --package dunlin || return 1
-  timeout 220 "$root/interop/run" --only secured --dunlin "$target/debug/dunlin" --device /bin/true
+  timeout 400 "$root/interop/run" --only secured --dunlin "$target/debug/dunlin" --device /bin/true
 }
 suite secured_peers 200 secured_peers "standard long full"
 
@@ -24,6 +24,6 @@ dtls_peers() {
   peers_or_skip openssl gnutls-bin libcoap3-bin openjdk-17-jdk-headless maven python3 || return
   cargo build --quiet --package dunlin-dtls --example echo || return 1
   # The first two are not asked by this suite.
-  timeout 200 "$root/interop/run" --only dtls --dunlin /bin/true --device /bin/true
+  timeout 400 "$root/interop/run" --only dtls --dunlin /bin/true --device /bin/true
 }
 suite dtls_peers 180 dtls_peers "standard long full"
