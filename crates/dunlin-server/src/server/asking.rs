@@ -213,7 +213,7 @@ impl Server {
                 Sending::UnderWay => return,
                 Sending::Over => {}
                 Sending::Later => {
-                    self.book.client_mut(key).work().waiting.push_front(request);
+                    self.wait_again(key, request);
                     return self.retry_later(now, key);
                 }
             }
@@ -272,6 +272,18 @@ impl Server {
                     && !changes_observations(&request.command)
         })?;
         work.waiting.remove(at)
+    }
+
+    /// Puts a request back to where it stood: ids rise, and after a restart they are the order, too. Mostly
+    /// that is the head.
+    fn wait_again(&mut self, key: ClientKey, request: u32) {
+        let requests = &self.requests;
+        let id = requests.get(request).id;
+        let waiting = &mut self.book.client_mut(key).work().waiting;
+        let at = waiting
+            .iter()
+            .position(|other| requests.get(*other).id > id);
+        waiting.insert(at.unwrap_or(waiting.len()), request);
     }
 
     fn send(&mut self, now: Now, key: ClientKey, request: u32) -> Sending {
@@ -403,7 +415,7 @@ impl Server {
         {
             self.fall_back(key, next);
             self.requests.get_mut(request).fell_back = true;
-            self.book.client_mut(key).work().waiting.push_front(request);
+            self.wait_again(key, request);
             return;
         }
         let model = self.registry.model(&client.links, client.version);
@@ -461,7 +473,7 @@ impl Server {
             && asked.attempts < ATTEMPTS_MAX;
         if again {
             // It sleeps: the request is the first when it wakes.
-            self.book.client_mut(key).work().waiting.push_front(request);
+            self.wait_again(key, request);
             if self.healthy {
                 self.store_waiting(key, request);
             }

@@ -95,7 +95,12 @@ impl Server {
                     let _ = self.transport.cancel_request(now, wire);
                 }
                 if self.requests.get(request).command.is_idempotent() {
-                    work.waiting.push_front(request);
+                    // To where it stood: ids rise.
+                    let id = self.requests.get(request).id;
+                    let later = |other: &u32| self.requests.get(*other).id > id;
+                    let at = work.waiting.iter().position(later);
+                    work.waiting
+                        .insert(at.unwrap_or(work.waiting.len()), request);
                 } else {
                     self.complete(now, request, Outcome::Failed(Failed::Unknown));
                 }
