@@ -274,15 +274,15 @@ impl Server {
         work.waiting.remove(at)
     }
 
-    /// Puts a request back to where it stood: ids rise, and after a restart they are the order, too. Mostly
+    /// Puts a request back to where it stood: the stamps of ids rise, and after a restart they are the order, too. Mostly
     /// that is the head.
     fn wait_again(&mut self, key: ClientKey, request: u32) {
         let requests = &self.requests;
-        let id = requests.get(request).id;
+        let stamp = requests.get(request).id.stamp();
         let waiting = &mut self.book.client_mut(key).work().waiting;
         let at = waiting
             .iter()
-            .position(|other| requests.get(*other).id > id);
+            .position(|other| requests.get(*other).id.stamp() > stamp);
         waiting.insert(at.unwrap_or(waiting.len()), request);
     }
 

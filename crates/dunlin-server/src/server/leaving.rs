@@ -95,9 +95,9 @@ impl Server {
                     let _ = self.transport.cancel_request(now, wire);
                 }
                 if self.requests.get(request).command.is_idempotent() {
-                    // To where it stood: ids rise.
-                    let id = self.requests.get(request).id;
-                    let later = |other: &u32| self.requests.get(*other).id > id;
+                    // To where it stood: the stamps of ids rise.
+                    let stamp = self.requests.get(request).id.stamp();
+                    let later = |other: &u32| self.requests.get(*other).id.stamp() > stamp;
                     let at = work.waiting.iter().position(later);
                     work.waiting
                         .insert(at.unwrap_or(work.waiting.len()), request);
