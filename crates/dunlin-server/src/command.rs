@@ -103,7 +103,7 @@ pub enum CancelBy {
 pub const KEPT_VALUES_MAX: usize = 4 * 1024 * 1024;
 
 /// The log says of a request that wrote more than this what it was and how it ended, not the values.
-pub(crate) const LOGGED_VALUES_MAX: usize = 64 * 1024;
+const LOGGED_VALUES_MAX: usize = 64 * 1024;
 
 impl Command {
     /// How many bytes of text and opaque values it writes.

@@ -1,5 +1,6 @@
 //! Requests to Clients, from the command to the outcome: what waits, and what is under way.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use dunlin_lwm2m::ContentFormat;
@@ -128,6 +129,15 @@ impl Requests {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Request> {
         self.requests.iter().map(|(_, request)| request)
+    }
+
+    /// Puts a request that was sent back to where it waited: the stamps of ids rise, and after a restart they
+    /// are the order, too. Mostly that is the head.
+    pub(crate) fn put_back(&self, waiting: &mut VecDeque<u32>, request: u32) {
+        let stamp = self.get(request).id.stamp();
+        let later = |other: &u32| self.get(*other).id.stamp() > stamp;
+        let at = waiting.iter().position(later).unwrap_or(waiting.len());
+        waiting.insert(at, request);
     }
 
     pub(crate) fn insert(&mut self, request: Request) -> u32 {

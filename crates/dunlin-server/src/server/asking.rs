@@ -274,16 +274,9 @@ impl Server {
         work.waiting.remove(at)
     }
 
-    /// Puts a request back to where it stood: the stamps of ids rise, and after a restart they are the order, too. Mostly
-    /// that is the head.
     fn wait_again(&mut self, key: ClientKey, request: u32) {
-        let requests = &self.requests;
-        let stamp = requests.get(request).id.stamp();
         let waiting = &mut self.book.client_mut(key).work().waiting;
-        let at = waiting
-            .iter()
-            .position(|other| requests.get(*other).id.stamp() > stamp);
-        waiting.insert(at.unwrap_or(waiting.len()), request);
+        self.requests.put_back(waiting, request);
     }
 
     fn send(&mut self, now: Now, key: ClientKey, request: u32) -> Sending {

@@ -95,12 +95,7 @@ impl Server {
                     let _ = self.transport.cancel_request(now, wire);
                 }
                 if self.requests.get(request).command.is_idempotent() {
-                    // To where it stood: the stamps of ids rise.
-                    let stamp = self.requests.get(request).id.stamp();
-                    let later = |other: &u32| self.requests.get(*other).id.stamp() > stamp;
-                    let at = work.waiting.iter().position(later);
-                    work.waiting
-                        .insert(at.unwrap_or(work.waiting.len()), request);
+                    self.requests.put_back(&mut work.waiting, request);
                 } else {
                     self.complete(now, request, Outcome::Failed(Failed::Unknown));
                 }
