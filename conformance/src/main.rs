@@ -17,10 +17,14 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use mutants::Choice;
+
 const USAGE: &str = "usage: dunlin-conformance check|table|mutants
   check   [--workspace]    run every test that the list names; all must exist, run and pass
   table   [--check]        write docs/conformance.md, or say whether it is up to date
-  mutants [--only ID,…]    apply every mutation in a copy of the tree; its test must fail";
+  mutants [--rest|--only ID,…]
+                           apply every mutation in a copy of the tree; its test must fail. Writes
+                           docs/mutants.md. --rest goes on where a run was interrupted";
 
 /// Why a run ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +82,11 @@ fn obey(words: &[&str]) -> Result<(), Fault> {
         ["check", "--workspace"] => run::check(&root, &list, true),
         ["table"] => table::write(&root, &list),
         ["table", "--check"] => table::compare(&root, &list),
-        ["mutants"] => mutants::turn(&root, &list, &[]),
+        ["mutants"] => mutants::turn(&root, &list, Choice::All),
+        ["mutants", "--rest"] => mutants::turn(&root, &list, Choice::Rest),
         ["mutants", "--only", ids] => {
             let ids: Vec<&str> = ids.split(',').collect();
-            mutants::turn(&root, &list, &ids)
+            mutants::turn(&root, &list, Choice::Only(&ids))
         }
         _ => Err(Fault::Usage),
     }
