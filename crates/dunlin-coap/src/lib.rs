@@ -23,6 +23,7 @@ pub mod option;
 mod outbox;
 mod peers;
 pub mod profile;
+mod round_trip;
 mod slab;
 pub mod stats;
 mod survey;

@@ -13,6 +13,7 @@ use crate::dedup::{Answers, LIFETIME_MAX, Memory, Overflow, Remembered, Seen, pr
 use crate::directory::Directory;
 use crate::id::{Barrier, Instant, PeerId};
 use crate::message::MessageId;
+use crate::round_trip::RoundTrips;
 use crate::slab::Slab;
 
 /// The place of a peer's record.
@@ -109,6 +110,7 @@ pub(crate) struct Peers {
     sweep_next: Option<Instant>,
     overflow: HashMap<Slot, Overflow>,
     answers: Answers,
+    pub(crate) round_trips: RoundTrips,
     lives: Slab<Live>,
     peers_max: u32,
     answers_total_max: usize,
@@ -125,6 +127,7 @@ impl Peers {
             sweep_next: None,
             overflow: HashMap::new(),
             answers: Answers::default(),
+            round_trips: RoundTrips::default(),
             lives: Slab::new(),
             peers_max: limits.peers_max,
             answers_total_max: limits.answers_total_max,
@@ -143,6 +146,7 @@ impl Peers {
             && self.overflow.is_empty()
             && self.lives.len() == 0
             && self.answers.is_empty()
+            && self.round_trips.is_empty()
     }
 
     #[inline]
@@ -399,6 +403,7 @@ impl Peers {
         if record.overflowing {
             self.overflow.remove(&slot);
         }
+        self.round_trips.remove(slot);
         self.directory.remove(id.0);
     }
 }

@@ -27,6 +27,10 @@ pub struct Profile {
     /// acknowledgement and the answer comes separately (RFC 7252 §5.2.2). Below `ack_timeout`, so that
     /// the peer does not send again.
     pub acknowledge_after: Duration,
+    /// While a body goes block by block, the round trip is measured, and a block that is not acknowledged
+    /// is sent again sooner than after `ack_timeout` (`round_trip`); but never sooner than this. At or above
+    /// `ack_timeout`: never sooner.
+    pub hurry_min: Duration,
     /// The size of the blocks we propose. A peer may ask for smaller ones.
     pub block_size: BlockSize,
 }
@@ -41,6 +45,8 @@ impl Profile {
         max_latency: Duration::from_secs(100),
         processing_delay: Duration::from_secs(2),
         acknowledge_after: Duration::from_secs(1),
+        // What a device takes to erase a page of its flash; RFC 6298 counts with whole seconds.
+        hurry_min: Duration::from_millis(500),
         block_size: BlockSize::LARGEST,
     };
 
@@ -54,6 +60,7 @@ impl Profile {
         max_latency: Duration::from_secs(300),
         processing_delay: Duration::from_secs(10),
         acknowledge_after: Duration::from_secs(5),
+        hurry_min: Duration::from_secs(120),
         block_size: match BlockSize::from_exponent(2) {
             Some(size) => size,
             None => BlockSize::SMALLEST,

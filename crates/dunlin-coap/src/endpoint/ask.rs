@@ -6,6 +6,7 @@
 //! 4. It ends with one `Event::Response` or `Event::Failed`.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::send::Purpose;
 use super::{Endpoint, Timer};
@@ -38,6 +39,7 @@ pub(crate) struct Asked {
     block: Option<BlockValue>,
     /// Of the message sent last.
     message_id: MessageId,
+    sent_at: Instant,
     transmission: Option<u32>,
     state: State,
     no_response: Option<TimerKey>,
@@ -63,6 +65,11 @@ enum State {
 }
 
 impl Asked {
+    /// Whether it is one of many messages to the same peer, sent one after the other.
+    fn is_block(&self) -> bool {
+        self.is_blockwise() || self.block.is_some()
+    }
+
     /// Whether messages of this request will follow whatever is answered now.
     fn is_blockwise(&self) -> bool {
         self.upload.is_some() || self.download.is_some()
@@ -166,6 +173,7 @@ impl Endpoint {
             response_max,
             block: settings.block,
             message_id: MessageId(0),
+            sent_at: now,
             transmission: None,
             state: State::Waiting,
             no_response: None,
@@ -207,6 +215,7 @@ impl Endpoint {
             .get_mut(index)
             .expect("it was there a moment ago");
         asked.message_id = message_id;
+        asked.sent_at = now;
         if let Some(timer) = asked.no_response.take() {
             self.timers.remove(timer);
         }
@@ -214,7 +223,12 @@ impl Endpoint {
         let bytes = write_request(&mut self.outbox, asked);
         if confirmable {
             let purpose = Purpose::Request(index);
-            let sent = self.send_confirmable(now, slot, message_id, bytes, barrier, purpose);
+            let measured = match asked.is_block() {
+                true => self.round_trip(now, slot),
+                false => None,
+            };
+            let sent =
+                self.send_confirmable(now, slot, message_id, bytes, barrier, purpose, measured);
             if let Some(asked) = self.requests.get_mut(index) {
                 asked.transmission = Some(sent);
             }
@@ -226,7 +240,29 @@ impl Endpoint {
         }
     }
 
-    fn await_response(&mut self, now: Instant, index: u32, wait: core::time::Duration) {
+    /// How long to wait for the acknowledgement of a block.
+    fn round_trip(&self, now: Instant, slot: Slot) -> Option<Duration> {
+        let profile = self.profile(self.peers.id(slot));
+        let least = profile.hurry_min;
+        let hurries = least < profile.ack_timeout;
+        hurries.then(|| self.peers.round_trips.wait(now, slot, least))?
+    }
+
+    /// What was sent last is acknowledged, and its transmission has not ended yet.
+    pub(super) fn measure(&mut self, now: Instant, index: u32) {
+        let Some(asked) = self.requests.get(index).filter(|asked| asked.is_block()) else {
+            return;
+        };
+        let transmission = asked.transmission.and_then(|at| self.transmissions.get(at));
+        let trips = &mut self.peers.round_trips;
+        match transmission.map(|transmission| transmission.retransmissions) {
+            Some(0) => trips.add(now, asked.slot, now.saturating_sub(asked.sent_at)),
+            Some(_) => trips.strain(asked.slot),
+            None => {}
+        }
+    }
+
+    fn await_response(&mut self, now: Instant, index: u32, wait: Duration) {
         let timer = self
             .timers
             .insert(now.saturating_add(wait), Timer::NoResponse(index));
@@ -365,6 +401,7 @@ impl Endpoint {
 
     /// The response to the message that was sent last.
     fn take_response(&mut self, now: Instant, index: u32, message: &Message<'_>) {
+        self.measure(now, index);
         let Some(asked) = self.requests.get_mut(index) else {
             return;
         };

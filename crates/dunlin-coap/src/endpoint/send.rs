@@ -2,6 +2,7 @@
 //! (RFC 7252 §4.2), and not more of them at a time than NSTART allows (§4.7).
 
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use rand_core::Rng;
@@ -11,6 +12,7 @@ use crate::event::{Event, Failure, ObserverEnd, Refused};
 use crate::id::{Barrier, ExchangeId, Instant, NotificationId, ObserverId, PeerId, PingId};
 use crate::message::{MessageId, MessageType};
 use crate::peers::{Lane, Slot, Waiting};
+use crate::round_trip::BACK_OFF as HURRY_BACK_OFF;
 use crate::stats::Drop;
 use crate::timer::TimerKey;
 
@@ -21,10 +23,25 @@ pub(crate) struct Transmission {
     message_id: MessageId,
     bytes: Vec<u8>,
     barrier: Barrier,
-    retransmissions: u8,
+    pub(super) retransmissions: u8,
+    /// What the standard lets pass before the next repetition.
     wait: Duration,
+    /// What is waited instead, in milliseconds, if that is less (`round_trip`).
+    hurry_ms: Option<NonZeroU32>,
     timer: TimerKey,
     pub(super) purpose: Purpose,
+}
+
+impl Transmission {
+    /// Another repetition leaves now: how long to wait for its acknowledgement.
+    fn next_wait(&mut self, last: bool) -> Duration {
+        self.wait = self.wait.saturating_mul(2);
+        self.hurry_ms = self.hurry_ms.map(|ms| ms.saturating_mul(HURRY_BACK_OFF));
+        match self.hurry_ms {
+            Some(ms) if !last => Duration::from_millis(ms.get().into()).min(self.wait),
+            _ => self.wait,
+        }
+    }
 }
 
 /// A written message that waits for its turn; its Message ID is set when it leaves.
@@ -137,7 +154,7 @@ impl Endpoint {
                     } = parcel;
                     let message_id = self.message_id(slot);
                     bytes[2..4].copy_from_slice(&message_id.0.to_be_bytes());
-                    self.send_confirmable(now, slot, message_id, bytes, barrier, purpose);
+                    self.send_confirmable(now, slot, message_id, bytes, barrier, purpose, None);
                 }
             }
         }
@@ -157,7 +174,9 @@ impl Endpoint {
         self.advance(now, slot, asking);
     }
 
-    /// Sends a written Confirmable message for the first time.
+    /// Sends a written Confirmable message for the first time. `measured` is how long the peer takes to
+    /// acknowledge, with a margin.
+    #[allow(clippy::too_many_arguments)] // What a message is, and one thing about its peer.
     pub(super) fn send_confirmable(
         &mut self,
         now: Instant,
@@ -166,6 +185,7 @@ impl Endpoint {
         bytes: Vec<u8>,
         barrier: Barrier,
         purpose: Purpose,
+        measured: Option<Duration>,
     ) -> u32 {
         let peer = self.peers.id(slot);
         self.outbox.transmit_copy(peer, &bytes, barrier);
@@ -173,12 +193,18 @@ impl Endpoint {
         let lifetime = profile.exchange_lifetime;
         let spread = profile.ack_random_factor_permille.saturating_sub(1000);
         let timeout = profile.ack_timeout;
+        let repeats = profile.max_retransmit > 0;
         let chance = self.random.next_u32();
         // From ACK_TIMEOUT to ACK_TIMEOUT * ACK_RANDOM_FACTOR, both included.
         let permyriad = 10_000 + (u64::from(spread) * 10 * u64::from(chance)) / u64::from(u32::MAX);
-        let wait = timeout.saturating_mul(permyriad as u32) / 10_000;
+        let random = |wait: Duration| wait.saturating_mul(permyriad as u32) / 10_000;
+        let wait = random(timeout);
+        // The last wait is the standard's, or a peer that is out of reach for a while would be given up.
+        let hurry = measured.filter(|_| repeats).map(random);
+        let first = hurry.map_or(wait, |hurry| hurry.min(wait));
+        let hurry_ms = hurry.and_then(|hurry| NonZeroU32::new(hurry.as_millis() as u32));
         let timer = Timer::Transmission(self.transmissions.next_index());
-        let timer = self.timers.insert(now.saturating_add(wait), timer);
+        let timer = self.timers.insert(now.saturating_add(first), timer);
         let retransmissions = 0;
         let index = self.transmissions.insert(Transmission {
             slot,
@@ -187,6 +213,7 @@ impl Endpoint {
             barrier,
             retransmissions,
             wait,
+            hurry_ms,
             timer,
             purpose,
         });
@@ -226,8 +253,9 @@ impl Endpoint {
         };
         if transmission.retransmissions < max_retransmit {
             transmission.retransmissions += 1;
-            transmission.wait = transmission.wait.saturating_mul(2);
-            let again = now.saturating_add(transmission.wait);
+            let last = transmission.retransmissions == max_retransmit;
+            let wait = transmission.next_wait(last);
+            let again = now.saturating_add(wait);
             transmission.timer = self.timers.insert(again, Timer::Transmission(index));
             self.outbox.stats.retransmitted += 1;
             self.outbox
@@ -283,6 +311,9 @@ impl Endpoint {
         if let Purpose::Ping(_) = purpose {
             // A ping is reset, not acknowledged; but whoever says this is there.
             return self.pong(now, slot, index);
+        }
+        if let Purpose::Request(request) = purpose {
+            self.measure(now, request);
         }
         self.end_transmission(index);
         match purpose {

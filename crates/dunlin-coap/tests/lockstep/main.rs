@@ -6,6 +6,7 @@ mod support;
 
 mod blockwise;
 mod duplicates;
+mod hurry;
 mod malformed;
 mod observing;
 mod requests;
