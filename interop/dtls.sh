@@ -6,7 +6,9 @@
 #   GROUPS_WANTED="gnutls_clients gnutls_servers" interop/dtls.sh    only these groups of rows
 #
 # Peers: openssl (Debian package openssl), gnutls-cli and gnutls-serv (gnutls-bin), coap-client-* and
-# coap-server-* (libcoap3-bin), Scandium (Java 17; its jars are fetched once by Maven, see interop/scandium).
+# coap-server-* (libcoap3-bin), Scandium (Java 17; its jars are fetched once by Maven, see interop/scandium),
+# Mbed TLS 2.28 (libmbedtls-dev) and 3.6 (the sources that the crate mbedtls-rs-sys bears are fetched once by
+# cargo and compiled by cc, fifteen seconds on one core), both with the peer in interop/mbedtls.
 # Nothing else is installed here. Every program started ends by itself, and the script's status tells
 # whether every row that could run was good. `interop/run --only dtls` runs the groups side by side and
 # puts the rows into docs/interop.md.
@@ -336,13 +338,90 @@ TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 x509 cid resume
 ROWS
 }
 
+# mbedtls_3 FOLDER: Mbed TLS 3.6 as a library, made once.
+mbedtls_3() {
+    [ -e "$1/libmbedtls.a" ] && return
+    rm -rf "$1.partial" && mkdir -p "$1.partial/src" || return
+    printf '[package]\nname = "sources"\nversion = "0.0.0"\n[workspace]\n[dependencies]\nmbedtls-rs-sys = { version = "=0.3.1", default-features = false }\n' \
+        >"$1.partial/Cargo.toml"
+    : >"$1.partial/src/lib.rs"
+    (
+        cd "$1.partial" || exit
+        cargo fetch --quiet || exit
+        sources=$(cargo metadata --format-version 1 --offline | python3 -c 'import json, os, sys
+print(next(os.path.dirname(one["manifest_path"]) for one in json.load(sys.stdin)["packages"] if one["name"] == "mbedtls-rs-sys"))')/mbedtls
+        cp -r "$sources/include" . &&
+            find "$sources/library" -name '*.c' -print0 |
+            xargs -0 -P 2 -I{} sh -c "cc -O1 -I '$sources/include' -I '$sources/library' -c {} -o \$(basename {} .c).o" &&
+            ar rcs libmbedtls.a ./*.o && rm -f ./*.o
+    ) >"$work/mbedtls.log" 2>&1 && rm -rf "$1" && mv "$1.partial" "$1"
+}
+
+# mbedtls_rows PEER PROGRAM CIDS: the rows of one version.
+mbedtls_rows() {
+    local peer=$1 program=$2 cids=$3 suite kind options ours
+    while read -r suite kind options; do
+        wanted mbedtls "$peer" "$suite" "$kind" "$options" || continue
+        [[ "$options" == *cid* && $cids == no ]] && continue
+        ours=() # Restarted before each echo, where that is not in the way of what is looked at.
+        [ "$kind" = x509 ] && ours=("${our_x509[@]}")
+        [[ "$options" == *resume* || "$options" == *lossy* || "$options" == *move* ]] || ours+=(--restart)
+        our_server --suite "$suite" "${ours[@]}"
+        # shellcheck disable=SC2086
+        foreign_client "$peer" "$suite $kind $options" '^good' "$program" client "$port" "$suite" "$kind" "$work" $options
+        [[ "$options" == *resume* ]] && ! grep -q 'resumed: true' "$work/server.log" && row FAIL "$peer" "to us" "the last one was not resumed"
+        [[ "$options" == *move* ]] && ! grep -q '^Moved' "$work/server.log" && row FAIL "$peer" "to us" "the last one did not move"
+        stop_server
+        [[ "$options" == *resume* || "$options" == *move* ]] && continue
+        ours=(--insist)
+        [ "$kind" = x509 ] && ours+=("${our_client_x509[@]}")
+        [[ "$options" == *cid* ]] && ours+=(--own-cid)
+        port=$(free_port)
+        # shellcheck disable=SC2086
+        foreign_server "$program" server "$port" "$suite" "$kind" "$work" $options
+        our_client "$peer" "$suite $kind $options" --suite "$suite" "${ours[@]}"
+        [[ "$options" == *cid* ]] && ! grep -q 'bear a connection id' "$work/peer.log" && row FAIL "$peer" "from us" "the last one had no connection id"
+        stop_peer
+    done <<'ROWS'
+TLS_PSK_WITH_AES_128_CCM_8 psk
+TLS_PSK_WITH_AES_128_CCM_8 psk lossy
+TLS_PSK_WITH_AES_128_CCM_8 psk resume
+TLS_PSK_WITH_AES_128_CCM_8 psk cid
+TLS_PSK_WITH_AES_128_CCM_8 psk cid move
+TLS_PSK_WITH_AES_128_CCM_8 psk cid lossy
+TLS_PSK_WITH_AES_128_GCM_SHA256 psk
+TLS_PSK_WITH_AES_128_CBC_SHA256 psk
+TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 x509
+TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 x509 lossy
+TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 x509 cid
+TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 x509 cid lossy
+TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 x509
+ROWS
+}
+
+mbedtls() {
+    have cc mbedtls "" "everything" || return
+    if cc -O1 -o "$work/mbedtls-2" interop/mbedtls/peer.c -lmbedtls -lmbedx509 -lmbedcrypto 2>"$work/mbedtls.log"; then
+        mbedtls_rows "mbedtls $("$work/mbedtls-2" version)" "$work/mbedtls-2" no
+    else
+        row skipped "mbedtls 2.28" "" "everything (libmbedtls-dev is not installed)"
+    fi
+    local folder
+    folder=$(pwd)/interop/.cache/mbedtls-3.6
+    if mbedtls_3 "$folder" && cc -O1 -I"$folder/include" -o "$work/mbedtls-3" interop/mbedtls/peer.c "$folder/libmbedtls.a" 2>>"$work/mbedtls.log"; then
+        mbedtls_rows "mbedtls $("$work/mbedtls-3" version)" "$work/mbedtls-3" yes
+    else
+        row skipped "mbedtls 3.6" "" "everything (it could not be made: $(tail -1 "$work/mbedtls.log"))"
+    fi
+}
+
 printf '%-8s %-22s %-12s %s\n' result peer direction what
 if command -v openssl >/dev/null; then
     certificates
 else
     echo "without openssl there are no certificates for the other peers either"
 fi
-for group in ${GROUPS_WANTED:-openssl_clients openssl_servers gnutls_clients gnutls_servers libcoap scandium}; do
+for group in ${GROUPS_WANTED:-openssl_clients openssl_servers gnutls_clients gnutls_servers libcoap scandium mbedtls}; do
     "$group"
 done
 echo "$good good, $bad bad, $skipped skipped"

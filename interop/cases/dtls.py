@@ -1,4 +1,4 @@
-"""The DTLS machine by itself against other people's stacks: interop/dtls.sh, two groups at a time, because
+"""The DTLS machine by itself against other people's stacks: interop/dtls.sh, three groups at a time, because
 its rows mostly wait."""
 
 import os
@@ -6,9 +6,9 @@ import subprocess
 
 from kit import HERE, ROOT, Failed
 
-TRACKS = ["openssl_clients openssl_servers", "gnutls_clients gnutls_servers libcoap scandium"]
+TRACKS = ["openssl_clients openssl_servers", "gnutls_clients gnutls_servers libcoap scandium", "mbedtls"]
 VERSIONS = {"openssl": ["openssl", "version"], "gnutls": ["gnutls-cli", "--version"], "libcoap": ["coap-client-notls"]}
-NAMES = {"openssl": "OpenSSL", "gnutls": "GnuTLS", "libcoap": "libcoap", "Scandium": "Scandium"}
+NAMES = {"openssl": "OpenSSL", "gnutls": "GnuTLS", "libcoap": "libcoap", "Scandium": "Scandium", "mbedtls": "Mbed TLS"}
 
 
 def version(peer):
@@ -48,11 +48,15 @@ def read(said, versions, table):
             rows[-1][4] += line.strip() + " "
     for result, peer, direction, what, remark in rows:
         first, *rest = peer.split()
+        if first == "mbedtls":
+            # Two versions of one peer: the script names them.
+            versions[peer] = rest.pop()
         name = " ".join(["DTLS,", NAMES.get(first, first), *(f"({one})" for one in rest)])
         if result == "skipped":
             table.skip(name, what)
             continue
-        if first not in versions:
-            versions[first] = version(first)
-        table.add(result, name, versions[first], direction, what, remark.strip()[:400])
+        known = peer if peer in versions else first
+        if known not in versions:
+            versions[known] = version(first)
+        table.add(result, name, versions[known], direction, what, remark.strip()[:400])
     return rows

@@ -21,7 +21,7 @@ secured_peers() {
 suite secured_peers 200 secured_peers "standard long full"
 
 dtls_peers() {
-  peers_or_skip openssl gnutls-bin libcoap3-bin openjdk-17-jdk-headless maven python3 || return
+  peers_or_skip openssl gnutls-bin libcoap3-bin openjdk-17-jdk-headless maven python3 gcc libc6-dev libmbedtls-dev || return
   cargo build --quiet --package dunlin-dtls --example echo || return 1
   # The first two are not asked by this suite.
   timeout 400 "$root/interop/run" --only dtls --dunlin /bin/true --device /bin/true

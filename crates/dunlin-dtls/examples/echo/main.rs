@@ -13,10 +13,14 @@ mod driver;
 mod options;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use driver::Driver;
-use dunlin_dtls::{Address, Event};
+use dunlin_dtls::{Address, Event, SessionId};
 use options::Options;
+
+/// Twice what a busy loopback needs for a round trip.
+const REPEAT: Duration = Duration::from_millis(400);
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)) {
@@ -40,8 +44,17 @@ fn run(options: &Options) -> ExitCode {
         println!("listening {}", driver.local_address());
     }
     let mut kept = None;
+    // The session that waits for its echo, and when its words are repeated.
+    let mut waits: Option<(SessionId, Duration)> = None;
     while !driver.is_over() {
         driver.step();
+        if let Some((session, due)) = waits
+            && options.insist
+            && driver.now() > due
+        {
+            driver.say(session, &options.say);
+            waits = Some((session, driver.now() + REPEAT));
+        }
         for event in driver.take_events() {
             println!("{event:?}");
             match event {
@@ -51,6 +64,7 @@ fn run(options: &Options) -> ExitCode {
                         return ExitCode::FAILURE;
                     }
                     driver.say(connected.session, &options.say);
+                    waits = Some((connected.session, driver.now() + REPEAT));
                 }
                 Event::Data {
                     session, plaintext, ..
@@ -71,6 +85,7 @@ fn run(options: &Options) -> ExitCode {
                         .any(|part| part == options.say);
                     if options.any || mine {
                         println!("heard {} bytes", plaintext.len());
+                        waits = None;
                         driver.close(session);
                         match kept.take() {
                             Some(state) => driver.resume(state),

@@ -18,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) say: Vec<u8>,
     /// Any answer will do.
     pub(crate) any: bool,
+    /// Repeat what was said until it is answered: application data is nobody's to repeat but ours.
+    pub(crate) insist: bool,
     pub(crate) restart: bool,
     pub(crate) resume_once: bool,
     pub(crate) anchor: Option<Vec<u8>>,
@@ -45,6 +47,7 @@ impl Options {
             key: Secret::from(&b"secret"[..]),
             say: b"hello".to_vec(),
             any: false,
+            insist: false,
             restart: false,
             resume_once: false,
             anchor: None,
@@ -74,6 +77,7 @@ impl Options {
                 "--say" => options.say = value()?.into_bytes(),
                 "--say-hex" => options.say = hex(&value()?)?,
                 "--any" => options.any = true,
+                "--insist" => options.insist = true,
                 "--suite" => named_suites.push(suite(&value()?)?),
                 "--key" => key_file = Some(read(&value()?)?),
                 "--certificate" => chain.push(read(&value()?)?),
