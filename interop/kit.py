@@ -21,9 +21,21 @@ ROOT = HERE.parent
 CACHE = HERE / ".cache"
 DDF = [ROOT / "crates/dunlin-lwm2m/objects/3303-1.0.xml", HERE / "objects/33555.xml"]
 
-LESHAN = {1: "1.5.0", 2: "2.0.0-M18"}
-CALIFORNIUM = "3.14.0"
-AIOCOAP = "0.4.17"
+
+
+def pinned(peer, version):
+    """The version of a peer. Another one can be tried by DUNLIN_INTEROP_PEER=VERSION in the environment."""
+    return os.environ.get(f"DUNLIN_INTEROP_{peer}", version)
+
+
+# "2-bootstrap" is the last milestone of Leshan 2 whose Bootstrap-Server the registry has.
+LESHAN = {1: pinned("LESHAN1", "1.5.0"), 2: pinned("LESHAN2", "2.0.0-M18"),
+          "2-bootstrap": pinned("LESHAN2_BOOTSTRAP", "2.0.0-M15")}
+CALIFORNIUM = pinned("CALIFORNIUM", "3.14.0")
+AIOCOAP = pinned("AIOCOAP", "0.4.17")
+NODE_COAP = pinned("NODE_COAP", "1.5.0")
+# What interop/java and interop/leshan share, beside the Peer.java of each.
+LESHAN_SOURCES = {1: ["Values", "Requests", "Given"], 2: ["Values", "Requests"], "2-bootstrap": ["Given"]}
 
 # No process of a trial outlives this, whatever happens to us.
 LIFE_S = 240
@@ -43,12 +55,57 @@ def want(condition, said):
 
 
 class Table:
-    """Rows of peer, version, direction, case, result and remark."""
+    """Rows of peer, version, direction, case, result and remark, in parts that are filled side by side."""
 
     def __init__(self):
-        self.rows = []
-        self.skipped = []
+        self.parts = []
         print(f"{'result':<8} {'peer':<18} {'direction':<10} case", flush=True)
+
+    def part(self):
+        self.parts.append(Part())
+        return self.parts[-1]
+
+    def rows(self):
+        return [row for part in self.parts for row in part.rows]
+
+    def skipped(self):
+        return list(dict.fromkeys(one for part in self.parts for one in part.skipped))
+
+    def count(self, result):
+        return sum(row[4] == result for row in self.rows())
+
+    def summary(self):
+        print(f"\n{self.count('ok')} good, {self.count('peer')} failed because of the peer,"
+              f" {self.count('FAIL')} failed, {len(self.skipped())} peers skipped")
+        for row in self.rows():
+            if row[4] == "FAIL":
+                print(f"  failed {' '.join(row[:4])}: {row[5]}")
+        for peer, reason in self.skipped():
+            print(f"  skipped {peer}: {reason}")
+
+    def write(self, path):
+        lines = [
+            "# Interoperability",
+            "",
+            "What dunlin and other people's stacks say to each other, case by case. This page is written by",
+            "`interop/run --write-docs`; `./test` runs the same cases. \"To us\" means that the peer's Client talks to",
+            "our Server, \"from us\" that our Client talks to the peer's Server. `ok`: both sides saw what the standard",
+            "says. `peer`: the case fails because of the peer, and the remark says how, with the packet that shows it.",
+            "",
+            "| peer | version | direction | case | result | remark |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for row in self.rows():
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+        if self.skipped():
+            lines += ["", "Skipped in this run:", ""]
+            lines += [f"- {peer}: {reason}" for peer, reason in self.skipped()]
+        path.write_text("\n".join(lines) + "\n" + (HERE / "notes.md").read_text())
+
+
+class Part:
+    def __init__(self):
+        self.rows, self.skipped = [], []
 
     def add(self, result, peer, version, direction, case, remark="", took=0.0):
         self.rows.append((peer, version, direction, case, result, remark))
@@ -59,34 +116,6 @@ class Table:
         self.skipped.append((peer, reason))
         print(f"skipped  {peer}: {reason}", flush=True)
 
-    def count(self, result):
-        return sum(row[4] == result for row in self.rows)
-
-    def summary(self):
-        print(f"\n{self.count('ok')} good, {self.count('peer')} failed because of the peer,"
-              f" {self.count('FAIL')} failed, {len(self.skipped)} peers skipped")
-        for peer, reason in self.skipped:
-            print(f"  skipped {peer}: {reason}")
-
-    def write(self, path):
-        lines = [
-            "# Interoperability",
-            "",
-            "What dunlin and other people's stacks say to each other, case by case. This page is written by",
-            "`interop/run --write-docs`; `./test` runs the same cases. \"To us\" means that the peer's Client talks to",
-            "our Server, \"from us\" that our Client talks to the peer's Server. `ok`: both sides saw what the standard",
-            "says. `peer`: the case fails because of the peer, and the remark says how.",
-            "",
-            "| peer | version | direction | case | result | remark |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for row in self.rows:
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-        if self.skipped:
-            lines += ["", "Skipped in this run:", ""]
-            lines += [f"- {peer}: {reason}" for peer, reason in self.skipped]
-        path.write_text("\n".join(lines) + "\n" + (HERE / "notes.md").read_text())
-
 
 class Cases:
     """The cases of one peer in one direction."""
@@ -95,8 +124,9 @@ class Cases:
         self.table, self.peer, self.version, self.direction = table, peer, version, direction
 
     def case(self, name, run, peer_fault=None):
-        """`peer_fault`: a pattern and a remark, if this peer is known to fail here and not through us. Only a
-        failure that is told by these words counts as the peer's; every other one is ours."""
+        """`peer_fault`: a pattern and a remark, if this peer is known to fail here and not through us, and what gives
+        the packets, if there is one. Only a failure that is told by these words counts as the peer's; every other
+        one is ours."""
         began = time.monotonic()
         try:
             remark = run() or ""
@@ -104,7 +134,8 @@ class Cases:
         except (Failed, OSError, queue.Empty, KeyError, IndexError, TypeError) as fault:
             told = f"{type(fault).__name__}: {fault}"[:500]
             known = peer_fault and re.search(peer_fault[0], told)
-            result, remark = ("peer", peer_fault[1]) if known else ("FAIL", told)
+            packets = "".join(packet() for packet in peer_fault[2:]) if known else ""
+            result, remark = ("peer", peer_fault[1] + packets) if known else ("FAIL", told)
         took = time.monotonic() - began
         self.table.add(result, self.peer, self.version, self.direction, name, remark, took)
         return result == "ok"
@@ -141,7 +172,7 @@ class Process:
                         return line
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise Failed(f"no line like {pattern!r}; heard {self.lines[since:][-6:]}")
+                    raise Failed(f"no line like {pattern[:80]!r}; heard {[line[:120] for line in self.lines[since:][-6:]]}")
                 self.arrived.wait(left)
 
     def ask(self, command, within=15):
@@ -258,7 +289,7 @@ class Dunlin:
 
 class Lossy:
     """A road on the loopback that loses datagrams: in each direction the ones whose number, counted from
-    1, leaves `left` when divided by `of`. The same ones in every run."""
+    1, leaves `left` when divided by `of`. The same ones in every run. It remembers the last of each direction."""
 
     def __init__(self, kit, to, of=4, left=2):
         self.to, self.of, self.left = to, of, left
@@ -268,12 +299,14 @@ class Lossy:
         self.port = self.near.getsockname()[1]
         self.far = {}
         self.counts = {"up": 0, "down": 0}
+        self.last = {"up": b"", "down": b""}
         self.open = True
         kit.running.append(self)
         threading.Thread(target=self._up, daemon=True).start()
 
-    def _passes(self, direction):
+    def _passes(self, direction, data):
         self.counts[direction] += 1
+        self.last[direction] = data
         lost = self.counts[direction] % self.of == self.left
         self.lost, self.carried = self.lost + lost, self.carried + (not lost)
         return not lost
@@ -285,7 +318,7 @@ class Lossy:
                 far = self.far[source] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 far.connect(("127.0.0.1", self.to))
                 threading.Thread(target=self._down, args=(far, source), daemon=True).start()
-            if self._passes("up"):
+            if self._passes("up", data):
                 self.far[source].send(data)
 
     def _down(self, far, source):
@@ -294,8 +327,15 @@ class Lossy:
                 data = far.recv(65_536)
             except ConnectionError:
                 continue
-            if self._passes("down"):
+            if self._passes("down", data):
                 self.near.sendto(data, source)
+
+    def packets(self):
+        """The last words of both, for a case that fails because of the peer."""
+        def shown(data):
+            return data.hex() if len(data) <= 80 else f"{data[:80].hex()}… ({len(data)} bytes)"
+
+        return f"; asked {shown(self.last['down'])}, answered {shown(self.last['up'])}"
 
     def end(self, patience=0):
         # The threads wait in the kernel and end with the process.
@@ -326,51 +366,54 @@ class Kit:
             shutil.rmtree(folder, ignore_errors=True)
         self.running, self.folders = [], []
 
-    def jars(self, name, project, what):
+    def jars(self, name, project, version, what):
         """The folder with the jars that a Maven project wants, fetched once."""
         for program in ("java", "javac", "mvn"):
             if not shutil.which(program):
                 raise Skipped(f"{program} is not installed (Debian: openjdk-17-jdk-headless, maven)")
-        jars = CACHE / name
-        if not jars.is_dir():
-            partial = jars.with_name(name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            fetch(["mvn", "-q", "-B", "-f", project, "dependency:copy-dependencies", "-DincludeScope=runtime",
-                   f"-DoutputDirectory={partial}"], what)
-            partial.rename(jars)
-        return jars
+        return fetched(f"{name}-{version}", what, lambda partial: [
+            "mvn", "-q", "-B", "-f", project, "dependency:copy-dependencies", "-DincludeScope=runtime",
+            f"-Dpeer.version={version}", f"-DoutputDirectory={partial}"])
 
-    def compiled(self, name, jars, source):
-        """The folder with the classes of a peer, made again when its source is newer."""
-        classes = CACHE / name
+    def compiled(self, jars, *sources):
+        """The folder with the classes of a peer, made again when one of its sources is newer."""
+        sources = [*sources, *(HERE / "java").glob("*.java")]
+        classes = CACHE / f"classes-{jars.name}"
         built = classes / "Peer.class"
-        if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
-            classes.mkdir(exist_ok=True)
-            subprocess.run(["javac", "-nowarn", "-cp", f"{jars}/*", "-d", str(classes), str(source)], check=True)
+        with one_at_a_time(classes.name):
+            if not built.exists() or built.stat().st_mtime < max(one.stat().st_mtime for one in sources):
+                classes.mkdir(exist_ok=True)
+                subprocess.run(["javac", "-nowarn", "-cp", f"{jars}/*", "-d", str(classes), *map(str, sources)], check=True)
         return classes
 
     def leshan(self, line):
         """The command that starts a peer out of Leshan's libraries."""
-        jars = self.jars(f"leshan{line}-{LESHAN[line]}", HERE / f"leshan/leshan{line}.xml", f"Leshan {LESHAN[line]}")
-        classes = self.compiled(f"classes{line}", jars, HERE / f"leshan/{line}/Peer.java")
+        jars = self.jars(f"leshan{line}", HERE / f"leshan/leshan{line}.xml", LESHAN[line], f"Leshan {LESHAN[line]}")
+        shared = [HERE / f"leshan/{name}.java" for name in LESHAN_SOURCES[line]]
+        classes = self.compiled(jars, HERE / f"leshan/{line}/Peer.java", *shared)
         return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*:{classes}", "Peer"]
 
     def californium(self):
         """The command that starts a peer out of Californium alone."""
-        jars = self.jars(f"californium-{CALIFORNIUM}", HERE / "californium/pom.xml", f"Californium {CALIFORNIUM}")
-        classes = self.compiled("classes-californium", jars, HERE / "californium/Peer.java")
+        jars = self.jars("californium", HERE / "californium/pom.xml", CALIFORNIUM, f"Californium {CALIFORNIUM}")
+        classes = self.compiled(jars, HERE / "californium/Peer.java")
         return ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*:{classes}", "Peer"]
 
     def aiocoap(self):
         """The command that starts the peer out of aiocoap, and its environment."""
-        place = CACHE / f"aiocoap-{AIOCOAP}"
-        if not place.is_dir():
-            partial = place.with_name(place.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            fetch([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", partial,
-                   f"aiocoap=={AIOCOAP}"], f"aiocoap {AIOCOAP}")
-            partial.rename(place)
+        place = fetched(f"aiocoap-{AIOCOAP}", f"aiocoap {AIOCOAP}", lambda partial: [
+            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", partial, f"aiocoap=={AIOCOAP}"])
         return [sys.executable, HERE / "aiocoap/peer.py"], {**os.environ, "PYTHONPATH": str(place)}
+
+    def node(self):
+        """The command that starts the peer out of the coap of npm, and its environment."""
+        for program in ("node", "npm"):
+            if not shutil.which(program):
+                raise Skipped(f"{program} is not installed (Debian: nodejs, npm)")
+        place = fetched(f"node-coap-{NODE_COAP}", f"coap {NODE_COAP} of npm", lambda partial: [
+            "npm", "install", "--prefix", partial, "--silent", "--no-audit", "--no-fund", "--ignore-scripts",
+            f"coap@{NODE_COAP}"])
+        return ["node", HERE / "node/peer.mjs"], {**os.environ, "DUNLIN_INTEROP_NODE": str(place)}
 
     def program(self, name, package):
         found = shutil.which(name)
@@ -387,6 +430,29 @@ class Kit:
         if not program:
             raise Skipped(f"coap-{role} is not installed (Debian: libcoap3-bin)")
         return program
+
+
+LOCKS, LOCKS_GUARD = {}, threading.Lock()
+
+
+def one_at_a_time(name):
+    """The lock of a folder in the cache: suites run side by side and may want the same peer."""
+    with LOCKS_GUARD:
+        return LOCKS.setdefault(name, threading.Lock())
+
+
+def fetched(name, what, command):
+    """The folder of the cache with a peer, fetched if it is not there by `command(FOLDER)`."""
+    place = CACHE / name
+    # One Maven at a time, because they share a repository that is made for one; the others do not wait for it.
+    with one_at_a_time("maven" if name.startswith(("leshan", "californium")) else name):
+        if not place.is_dir():
+            partial = place.with_name(name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            fetch(command(partial), what)
+            partial.rename(place)
+    return place
 
 
 def fetch(command, what):

@@ -3,8 +3,6 @@
 //
 //   java Peer client PORT SERVER_URI | java Peer server PORT | java Peer bench PORT
 
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
 import java.net.InetSocketAddress;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -36,11 +34,6 @@ public class Peer {
     static final int LINK = 40;
     static final int JSON = 11543;
     static final int PATIENCE_MS = 20_000;
-
-    static synchronized void say(String line) {
-        System.out.println(line.replace('\n', ' '));
-        System.out.flush();
-    }
 
     public static void main(String[] words) throws Exception {
         CoapConfig.register();
@@ -116,13 +109,13 @@ public class Peer {
         @Override
         public void addObserveRelation(ObserveRelation relation) {
             super.addObserveRelation(relation);
-            say("event observers " + getURI() + " " + getObserverCount());
+            Lines.say("event observers " + getURI() + " " + getObserverCount());
         }
 
         @Override
         public void removeObserveRelation(ObserveRelation relation) {
             super.removeObserveRelation(relation);
-            say("event observers " + getURI() + " " + getObserverCount());
+            Lines.say("event observers " + getURI() + " " + getObserverCount());
         }
     }
 
@@ -139,7 +132,7 @@ public class Peer {
                 return;
             }
             value = exchange.getRequestText();
-            say("event written " + getURI() + " " + value.length());
+            Lines.say("event written " + getURI() + " " + value.length());
             exchange.respond(ResponseCode.CHANGED);
         }
     }
@@ -172,7 +165,7 @@ public class Peer {
 
         @Override
         public void handlePOST(CoapExchange exchange) {
-            say("event executed " + getURI() + " " + exchange.getRequestText());
+            Lines.say("event executed " + getURI() + " " + exchange.getRequestText());
             exchange.respond(ResponseCode.CHANGED);
         }
     }
@@ -214,21 +207,21 @@ public class Peer {
         server.add(new Level("3303", new Instance(temperature, new Value(5701, "Cel"))));
         server.add(new Level("33555", new Instance(new Writable(0, "first"), new Executable(8))));
         server.start();
-        say("event listening");
-        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
-        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        Lines.say("event listening");
+        Lines.obey(line -> {
             String[] words = line.split(" ", 5);
-            if (words[0].equals("temperature")) {
-                temperature.value = words[1];
-                temperature.changed();
-                say("answer done");
-            } else if (words[0].equals("request")) {
-                say("answer " + ask(endpoint, words[1], uri + words[2], words.length > 3 ? words[3] : null,
-                        words.length > 4 ? words[4] : ""));
-            } else {
-                say("answer unknown");
+            switch (words[0]) {
+                case "temperature":
+                    temperature.value = words[1];
+                    temperature.changed();
+                    return "done";
+                case "request":
+                    return ask(endpoint, words[1], uri + words[2], words.length > 3 ? words[3] : null,
+                            words.length > 4 ? words[4] : "");
+                default:
+                    return "unknown";
             }
-        }
+        });
     }
 
     /** What comes back. The format is that of the payload, or `accept:NUMBER`, or nothing. */
@@ -295,7 +288,7 @@ public class Peer {
             }
             exchange.setLocationPath("rd/" + name);
             exchange.respond(ResponseCode.CREATED);
-            say("event registered " + name + " " + exchange.getRequestOptions().getUriQueryString() + " "
+            Lines.say("event registered " + name + " " + exchange.getRequestOptions().getUriQueryString() + " "
                     + exchange.getRequestText());
         }
     }
@@ -308,14 +301,14 @@ public class Peer {
         @Override
         public void handlePOST(CoapExchange exchange) {
             exchange.respond(ResponseCode.CHANGED);
-            say("event updated " + getName());
+            Lines.say("event updated " + getName());
         }
 
         @Override
         public void handleDELETE(CoapExchange exchange) {
             exchange.respond(ResponseCode.DELETED);
             delete();
-            say("event deregistered " + getName());
+            Lines.say("event deregistered " + getName());
         }
     }
 
@@ -323,16 +316,8 @@ public class Peer {
     static void server(CoapServer server, CoapEndpoint endpoint) throws Exception {
         server.add(new Directory());
         server.start();
-        say("event listening");
-        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
-        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            String[] words = line.split(" ", 6);
-            try {
-                say("answer " + obey(endpoint, words));
-            } catch (Exception fault) {
-                say("answer failed " + fault);
-            }
-        }
+        Lines.say("event listening");
+        Lines.obey(line -> obey(endpoint, line.split(" ", 6)));
     }
 
     /** An /rd that keeps the name and the links, and does nothing else. `heap`, `count`. */
@@ -367,16 +352,8 @@ public class Peer {
             };
         });
         server.start();
-        say("event listening");
-        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
-        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            if (line.equals("heap")) {
-                System.gc();
-                say("answer " + (Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory()));
-            } else {
-                say("answer " + kept.size());
-            }
-        }
+        Lines.say("event listening");
+        Bench.obey(kept::size, path -> 0);
     }
 
     static String address(String name, String path) {
@@ -414,13 +391,13 @@ public class Peer {
             @Override
             public void onLoad(CoapResponse response) {
                 if (!first.complete(shown(response))) {
-                    say("event notified " + path + " " + shown(response));
+                    Lines.say("event notified " + path + " " + shown(response));
                 }
             }
 
             @Override
             public void onError() {
-                say("event observation_failed " + path);
+                Lines.say("event observation_failed " + path);
             }
         };
         CoapClient observer = new CoapClient().setEndpoint(endpoint);

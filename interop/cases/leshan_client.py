@@ -3,7 +3,7 @@
 import json
 import time
 
-from kit import DDF, LESHAN, Cases, Dunlin, want
+from kit import DDF, LESHAN, Cases, Dunlin, Lossy, want
 
 SAMPLER = {"0": "first", "1": -70000, "2": 2.5, "3": True, "4": "AQL/", "5": 1700000000, "6": "3:0",
            "7": {"0": 1, "5": -300}, "9": 0}
@@ -29,7 +29,9 @@ def run(kit, table, line):
 
 def plain(kit, cases, server, command, line):
     ep = f"leshan-{line}"
-    client = start(kit, command, server.uri, ep)
+    # By a road that loses nothing, and knows what was said when a case fails.
+    road = Lossy(kit, server.coap, of=1, left=1)
+    client = start(kit, command, f"coap://127.0.0.1:{road.port}", ep)
     ask = lambda method, path, body=None: server.call(method, f"/clients/{ep}{path}", body)
 
     def register():
@@ -100,16 +102,23 @@ def plain(kit, cases, server, command, line):
     written = {"0": "größer", "1": 2**40, "2": -0.1, "3": False, "4": "AAEC", "5": 0, "6": "33555:0",
                "7": {"1": 7}}
 
-    def write():
-        for resource, value in written.items():
-            body = {"values": value} if resource == "7" else {"value": value}
-            status, said, coap = ask("PUT", f"/33555/0/{resource}", body)
-            want(status == 204 and coap == "2.04", (resource, status, said, coap))
-        status, said, _ = ask("GET", "/33555/0?format=tlv")
-        got = {key: value for key, value in values(said["node"]).items() if key in written}
-        want(got == written, got)
+    for form in ("Server's choice", "tlv", "json", "by type"):
+        def write():
+            # What was there comes back first, so that each format is seen to write.
+            first = {key: value for key, value in SAMPLER.items() if key in written}
+            for values_of, chosen in ((first, ""), (written, form)):
+                for resource, value in values_of.items():
+                    kind = {"Server's choice": "", "by type": single.get(resource, "tlv")}.get(chosen, chosen)
+                    body = {"values": value} if resource == "7" else {"value": value}
+                    path = f"/33555/0/{resource}" + (f"?format={kind}" if kind else "")
+                    status, said, coap = ask("PUT", path, body)
+                    want(status == 204 and coap == "2.04", (resource, kind, status, said, coap))
+            status, said, _ = ask("GET", "/33555/0?format=tlv")
+            got = {key: value for key, value in values(said["node"]).items() if key in written}
+            want(got == written, got)
 
-    cases.case("Write a Resource of every type", write)
+        name = {"Server's choice": "our Server's choice", "by type": "text and opaque"}.get(form, form)
+        cases.case(f"Write a Resource of every type, {name}", write)
 
     def partial():
         body = {"resources": [{"id": 0, "value": "second"}, {"id": 1, "value": 5}]}
@@ -166,6 +175,47 @@ def plain(kit, cases, server, command, line):
 
     cases.case("Discover of object, instance and Resource", discover)
 
+    def standard(number, writes, more=lambda: None):
+        """Every operation on an Object of the standard that no other case does there."""
+        def run():
+            status, said, coap = ask("GET", f"/{number}/discover")
+            want(status == 200 and f"/{number}/0" in [one["path"] for one in said["links"]], (status, said))
+            path, value = writes
+            status, said, coap = ask("POST", f"{path}/observe")
+            want(status == 200 and coap == "2.05", (status, said, coap))
+            status, said, coap = ask("PUT", path, {"value": value})
+            want(status == 204 and coap == "2.04", (status, said, coap))
+            server.notified(ep, path, value)
+            want(ask("DELETE", f"{path}/observe")[0] in (200, 204), "not cancelled")
+            more()
+            want(ask("GET", path)[1]["node"]["value"] == value, "not there any more")
+        return run
+
+    def reboot():
+        since = client.mark()
+        status, said, coap = ask("POST", "/3/0/4")
+        want(status == 204 and coap == "2.04", (status, said, coap))
+        client.wait("event executed /3/0/4", since)
+        status, said, coap = ask("DELETE", "/3/0")
+        want(status == 405 and coap in (None, "4.05"), (status, said, coap))
+
+    cases.case("Object 1: Discover, Observe, Write, notification, cancel", standard(1, ("/1/0/6", True)))
+    cases.case("Object 3: Discover, Observe, Write, notification, cancel, Execute; Delete refused",
+               standard(3, ("/3/0/14", "+05:30"), reboot))
+
+    def thermometer():
+        status, said, coap = ask("POST", "/3303/observe")
+        want(status == 200 and coap == "2.05", (status, said, coap))
+        client.ask("temperature 20.5")
+        server.until(lambda: [1 for _, data in server.events(ep, "notified")
+                              if data["path"] == "/3303" and "20.5" in json.dumps(data)], 8, "no notification of /3303")
+        want(ask("DELETE", "/3303/observe")[0] in (200, 204), "not cancelled")
+        for method, path, body in (("PUT", "/3303/0/5700", {"value": 1.0}), ("POST", "/3303/0/5700", None)):
+            status, said, coap = ask(method, path, body)
+            want(status in (400, 405), (method, status, said, coap))
+
+    cases.case("Object 3303: Observe the Object, notification, cancel; Write and Execute of the value refused", thermometer)
+
     def observe():
         status, said, coap = ask("POST", "/3303/0/5700/observe")
         want(status == 200 and coap == "2.05", (status, said, coap))
@@ -205,11 +255,48 @@ def plain(kit, cases, server, command, line):
     cases.case("Observe an instance, cancel by Reset", reset)
 
     def attributes():
-        status, said, coap = ask("PUT", "/3303/0/5700/attributes?pmin=1&pmax=60&gt=40.5")
+        status, said, coap = ask("PUT", "/3303/0/5700/attributes?pmin=1&pmax=60&gt=40.5&lt=10.5")
         want(status == 204 and coap == "2.04", (status, said, coap))
 
-    leshan1 = (r"not implemented.*5\.00", "Its Client has no Write-Attributes and answers 5.00 \"not implemented\"")
-    cases.case("Write-Attributes", attributes, leshan1 if line == 1 else None)
+    def told(value):
+        client.ask(f"temperature {value}")
+        server.notified(ep, "/3303/0/5700", value, 4)
+        time.sleep(1.1)  # pmin
+
+    def kept():
+        status, said, coap = ask("POST", "/3303/0/5700/observe")
+        want(status == 200, (status, said))
+        told(41.5)
+        client.ask("temperature 42.5")
+        time.sleep(0.3)
+        told(9.5)
+        seen = [data["node"]["value"] for _, data in server.events(ep, "notified") if data["path"] == "/3303/0/5700"]
+        want(42.5 not in seen, f"told above the threshold: {seen}")
+        status, said, coap = ask("GET", "/3303/0/5700/discover")
+        want(status == 200 and "40.5" in json.dumps(said), (status, said))
+
+    def back():
+        told(39.5)
+        want(ask("DELETE", "/3303/0/5700/observe")[0] in (200, 204), "not cancelled")
+
+    leshan1 = (r"not implemented.*5\.00", "Its Client has no Write-Attributes and answers 5.00 \"not implemented\"",
+               road.packets)
+    leshan2 = ("no notification", "Its Client tells of a rise through gt and a fall through lt, and of no way back: after 9.5 "
+               "it is silent about 39.5, which crosses lt; nothing is sent")
+    if cases.case("Write-Attributes", attributes, leshan1 if line == 1 else None) and line == 2:
+        cases.case("Observe with attributes: gt, lt and pmin are kept, Discover shows them", kept)
+        cases.case("Observe with attributes: the way back through lt is told", back, leshan2)
+        ask("DELETE", "/3303/0/5700/observe")
+
+    def blocks():
+        text = "9876543210" * 300
+        want(ask("POST", "/33555/0/0/observe")[0] == 200, "not observed")
+        want(ask("PUT", "/33555/0/0", {"value": text})[0] == 204, "not written")
+        server.notified(ep, "/33555/0/0", text)
+        want(ask("DELETE", "/33555/0/0/observe")[0] in (200, 204), "not cancelled")
+        ask("PUT", "/33555/0/0", {"value": "short"})
+
+    cases.case("Observe a Resource, a notification of 3000 bytes in blocks", blocks)
 
     def create():
         status, said, coap = ask("POST", "/33555", {"id": 5, "resources": [{"id": 0, "value": "made"}]})

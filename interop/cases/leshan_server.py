@@ -129,6 +129,34 @@ def plain(cases, server, client, ep, model):
 
     cases.case("Execute, with arguments and without", execute)
 
+    def standard(number, path, value, shown):
+        """The operations on an Object of the standard that no other case does there."""
+        want(f"</{number}/0" in ask("discover", f"/{number}", good="2.05"), "not discovered")
+        ask("attributes", f"/{number}/0", "pmin=0&pmax=3600", good="2.04")
+        want("pmax=3600" in ask("discover", f"/{number}/0", good="2.05"), "attributes not kept")
+        ask("observe", path, "-", good="2.05")
+        since = server.mark()
+        ask("write", path, "TLV", value, good="2.04")
+        server.wait(f"event notified {path} .*{shown}", since)
+        ask("cancel", path, good="2.05")
+
+    def servers():
+        standard(1, "/1/0/6", "b:false", "false")
+        # One Server alone has every right (TS 8.2), so also that to tell of another one.
+        ask("create", "/1/7", "TLV", "0=i:9 1=i:60 6=b:false 7=s:U", good="2.01")
+        ask("delete", "/1/7", good="2.02")
+
+    def device():
+        standard(3, "/3/0/14", "s:+05:30", "05:30")
+        ask("execute", "/3/0/0", good="4.05")
+        ask("create", "/3", "TLV", "0=s:x", good="4.0")
+        ask("delete", "/3/0", good="4.05")
+
+    cases.case("Object 1: Discover, Write-Attributes, Observe, Write, notification, cancel, Create, Delete", servers)
+    if client.name == "dunlin client":  # The example has nothing in its Object 3 that can be written.
+        cases.case("Object 3: Discover, Write-Attributes, Observe, Write, notification, cancel; Create, Delete and Execute of "
+                   "a value are refused", device)
+
     def discover():
         for path in ("/3303", "/3303/0", "/3303/0/5700"):
             want("</3303/0/5700>" in ask("discover", path, good="2.05"), path)
@@ -145,6 +173,19 @@ def plain(cases, server, client, ep, model):
 
     cases.case("Observe a Resource, notifications", observe)
 
+    def thermometer():
+        ask("write", "/3303/0/5700", "TLV", "f:1.0", good="4.0")
+        ask("execute", "/3303/0/5700", good="4.0")
+        ask("create", "/3303/0", "TLV", "5700=f:1.0", good="4.0")
+        ask("observe", "/3303", "-", good="2.05")
+        since = server.mark()
+        client.temperature(24.25)
+        server.wait("event notified /3303 .*24.25", since)
+        ask("cancel", "/3303", good="2.05")
+
+    cases.case("Object 3303: Observe the Object, notification, cancel; Write and Execute of the value, Create over what is "
+               "there refused", thermometer)
+
     def attributes():
         ask("attributes", "/3303/0/5700", "pmin=1&pmax=60&gt=30.5", good="2.04")
         said = ask("discover", "/3303/0/5700", good="2.05")
@@ -156,6 +197,17 @@ def plain(cases, server, client, ep, model):
         want(not [one for one in server.lines[since:] if "29.5" in one], "told below the threshold")
 
     cases.case("Write-Attributes; gt and pmin are kept", attributes)
+
+    def blocks():
+        text = "9876543210" * 300
+        ask("observe", "/33555/0/0", "-", good="2.05")
+        since = server.mark()
+        ask("write", "/33555/0/0", "TEXT", "s:" + text, good="2.04")
+        server.wait("event notified /33555/0/0 .*" + text, since)
+        ask("cancel", "/33555/0/0", good="2.05")
+        ask("write", "/33555/0/0", "TEXT", "s:short", good="2.04")
+
+    cases.case("Observe a Resource, a notification of 3000 bytes in blocks", blocks)
 
     def cancel():
         ask("cancel", "/3303/0/5700", good="2.05")

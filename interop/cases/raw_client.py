@@ -1,9 +1,9 @@
-"""Clients that are only CoAP stacks (aiocoap, Californium) against our Server: what the stack does by
+"""Clients that are only CoAP stacks (aiocoap, Californium, the coap of npm) against our Server: what the stack does by
 itself with blocks, separate answers, observations and lost datagrams is what is tried here."""
 
 import socket
 
-from kit import AIOCOAP, CALIFORNIUM, Cases, Dunlin, Lossy, free_port, want
+from kit import AIOCOAP, CALIFORNIUM, NODE_COAP, Cases, Dunlin, Lossy, free_port, want
 
 LINKS = "</1/0>,</3/0>,</3303/0>,</33555/0>"
 TEXT = "0123456789" * 300
@@ -13,6 +13,9 @@ def run(kit, table, name):
     if name == "aiocoap":
         command, environment = kit.aiocoap()
         version, said = AIOCOAP, "aiocoap"
+    elif name == "coap of npm":
+        command, environment = kit.node()
+        command, version, said = [*command, "client"], NODE_COAP, "coap of npm"
     else:
         command, environment = [*kit.californium(), "client"], None
         version, said = CALIFORNIUM, "californium"
@@ -24,8 +27,8 @@ def run(kit, table, name):
         return peer
 
     cases = Cases(table, name, version, "to us")
-    plain(cases, server, start(server.uri), f"raw-{said}", said)
-    lossy(kit, cases, server, start, f"lossy-{said}", said)
+    plain(cases, server, start(server.uri), f"raw-{said}".replace(" ", "-"), said)
+    lossy(kit, cases, server, start, f"lossy-{said}".replace(" ", "-"), said)
 
 
 def plain(cases, server, peer, ep, said):

@@ -1,19 +1,20 @@
-"""Our Client against a Server that is only a CoAP stack: Californium with an /rd of its own."""
+"""Our Client against a Server that is only a CoAP stack with an /rd of its own: Californium, the coap of npm."""
 
 import socket
 import struct
 import time
 
-from kit import CALIFORNIUM, DDF, Cases, Lossy, free_port, want
+from kit import CALIFORNIUM, DDF, NODE_COAP, Cases, Lossy, free_port, want
 
 TEXT = "0123456789" * 300
 
 
-def run(kit, table):
-    command = kit.californium()
-    cases = Cases(table, "Californium", CALIFORNIUM, "from us")
+def run(kit, table, name):
+    command, environment = kit.node() if name == "coap of npm" else (kit.californium(), None)
+    version = NODE_COAP if name == "coap of npm" else CALIFORNIUM
+    cases = Cases(table, name, version, "from us")
     port = free_port(socket.SOCK_DGRAM)
-    server = kit.start([*command, "server", port])
+    server = kit.start([*command, "server", port], env=environment)
     server.wait("event listening", within=20)
     plain(kit, cases, server, port)
     lossy(kit, cases, server, port)
@@ -21,7 +22,10 @@ def run(kit, table):
 
 def plain(kit, cases, server, port):
     ep = "dunlin-cf"
-    client = kit.start([kit.device, f"coap://127.0.0.1:{port}", ep, 60, "U", *DDF])
+    npm = cases.peer == "coap of npm"
+    # By a road that loses nothing, and knows what was said when a case fails.
+    road = Lossy(kit, port, of=1, left=1)
+    client = kit.start([kit.device, f"coap://127.0.0.1:{road.port}", ep, 60, "U", *DDF])
 
     def ask(expected, method, path, *more):
         answer = server.ask(" ".join(["request", method, ep, path, *more]), 25)
@@ -35,7 +39,8 @@ def plain(kit, cases, server, port):
 
     if not cases.case("Register", register):
         return
-    cases.case("Ping, answered with Reset", lambda: want(server.ask(f"ping {ep}") == "pong", "silence"))
+    if not npm:
+        cases.case("Ping, answered with Reset", lambda: want(server.ask(f"ping {ep}") == "pong", "silence"))
 
     def read():
         want("dunlin" in ask("2.05", "GET", "/3/0/0", "accept:0"), "not the manufacturer")
@@ -53,6 +58,31 @@ def plain(kit, cases, server, port):
         want("</33555/0/0>" in ask("2.05", "GET", "/33555", "accept:40"), "not discovered")
 
     cases.case("Write and Read 3000 bytes in blocks of 256, Discover", large)
+
+    def made():
+        body = '{"e":[{"n":"0","sv":"' + TEXT + '"}]}'
+        said = ask("2.01", "POST", "/33555", "11543", body)
+        location = said.split()[1]
+        want(TEXT in ask("2.05", "GET", f"{location}/0", "accept:0"), "what was read is not what was created")
+        ask("2.02", "DELETE", location)
+        ask("4.04", "GET", f"{location}/0")
+
+    cases.case("POST of 3000 bytes in blocks (Create), its Location, GET, DELETE, 4.04", made)
+
+    def observed_blocks():
+        said = server.ask(f"observe {ep} /33555/0/0", 25)
+        want(said.startswith("2.05"), said)
+        since = server.mark()
+        ask("2.04", "PUT", "/33555/0/0", "0", TEXT[::-1])
+        # As text, or as the TLV that our Client chooses.
+        server.wait(f"event notified /33555/0/0 2.05 .*({TEXT[::-1]}|{TEXT[::-1].encode().hex()})", since, 4 if npm else 15)
+        ours = client.mark()
+        server.ask("cancel /33555/0/0")
+        client.wait("event ObservationEnded", ours)
+
+    fetched_and_kept = ("event notified", "It fetches the blocks of the notification one by one, and hands out nothing",
+                        road.packets)
+    cases.case("Observe, a notification of 3000 bytes in blocks", observed_blocks, fetched_and_kept if npm else None)
 
     def wrong():
         ask("4.15", "PUT", "/33555/0/0", "110", "[]")

@@ -1,6 +1,7 @@
 """LwM2M over DTLS: other people's Clients against our Server by pre-shared key, raw public key and
 certificate, and our Client against Leshan's Server."""
 
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -17,17 +18,20 @@ def openssl(*words, folder):
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=20)
 
 
-def certificates(kit, client):
+def certificates(kit, client, of=None):
     """A folder with an authority, and for `server` and `client` a key, a public key and a certificate, in PEM
-    and DER. The Client's bears its endpoint name."""
+    and DER. The Client's bears its endpoint name. `of`: a folder whose authority and server stay the same."""
     folder = tempfile.mkdtemp(prefix="dunlin-interop-")
     kit.folders.append(folder)
     curve = ("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out")
-    openssl(*curve, "ca.key", folder=folder)
-    openssl("req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=interop authority", "-days", "3", "-out", "ca.pem",
-            folder=folder)
-    openssl("x509", "-in", "ca.pem", "-outform", "DER", "-out", "ca.der", folder=folder)
-    for who, name in (("server", "localhost"), ("client", client)):
+    if of:
+        shutil.copytree(of, folder, dirs_exist_ok=True)
+    else:
+        openssl(*curve, "ca.key", folder=folder)
+        openssl("req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=interop authority", "-days", "3", "-out", "ca.pem",
+                folder=folder)
+        openssl("x509", "-in", "ca.pem", "-outform", "DER", "-out", "ca.der", folder=folder)
+    for who, name in (("client", client),) if of else (("server", "localhost"), ("client", client)):
         openssl(*curve, f"{who}.sec1", folder=folder)
         openssl("pkcs8", "-topk8", "-nocrypt", "-in", f"{who}.sec1", "-out", f"{who}.key", folder=folder)
         openssl("pkcs8", "-topk8", "-nocrypt", "-in", f"{who}.sec1", "-outform", "DER", "-out", f"{who}.key.der",
@@ -43,13 +47,15 @@ def certificates(kit, client):
     return folder
 
 
-def secured(kit, folder):
-    """Our Server with the key and certificate of the folder."""
+def secured(kit, folder, raw=False):
+    """Our Server with the key and certificate of the folder; `raw`: with the key alone."""
     port, bootstrap = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
-    server = Dunlin(kit, "--coaps", f"127.0.0.1:{port}", "--bootstrap-coaps", f"127.0.0.1:{bootstrap}",
-                    environment={"DUNLIN__DTLS__KEY": f"{folder}/server.key",
-                                 "DUNLIN__DTLS__CERTIFICATE": f"{folder}/server.pem",
-                                 "DUNLIN__DTLS__CLIENT_CA": f"{folder}/ca.pem"})
+    plain = free_port(socket.SOCK_DGRAM)
+    certified = {"DUNLIN__DTLS__CERTIFICATE": f"{folder}/server.pem", "DUNLIN__DTLS__CLIENT_CA": f"{folder}/ca.pem"}
+    server = Dunlin(kit, "--coaps", f"127.0.0.1:{port}", "--bootstrap-coaps", f"127.0.0.1:{bootstrap}", "--bootstrap-coap",
+                    f"127.0.0.1:{plain}",
+                    environment={"DUNLIN__DTLS__KEY": f"{folder}/server.key", **({} if raw else certified)})
+    server.bootstrap_plain = f"coap://127.0.0.1:{plain}"
     server.coaps, server.bootstrap = f"coaps://127.0.0.1:{port}", f"coaps://127.0.0.1:{bootstrap}"
     server.coaps_port = port
     return server
@@ -116,7 +122,7 @@ def to_us(kit, table, line):
 
 
 def small(kit, table):
-    """openssl s_client and the coap-client of libcoap, with a pre-shared key."""
+    """openssl s_client with a pre-shared key."""
     folder = certificates(kit, "openssl")
     server = secured(kit, folder)
     version = subprocess.run(["openssl", "version"], capture_output=True, text=True).stdout.split()[1]
@@ -144,35 +150,80 @@ def small(kit, table):
     cases.case("DTLS, psk with another key: no handshake",
                lambda: want(b"Cipher is PSK" not in ping("ff" * 16, False) and bytes.fromhex("70000a0b") not in
                             ping("ff" * 16), "let in"))
-    for stack in ("openssl", "gnutls"):
-        ep = f"coap-{stack}"
+    server.process.end()
+
+
+LIBCOAP_KEY = "a key of 16 octs"
+
+
+def libcoap_clients(kit, table):
+    """The coap-client of libcoap with each of its TLS libraries, by each mode that it has there."""
+    for stack, modes in {"openssl": ("psk", "x509"), "gnutls": ("psk", "x509", "rpk")}.items():
         program = kit.program(f"coap-client-{stack}", "libcoap3-bin")
         cases = Cases(table, f"libcoap ({stack})", kit.libcoap_version(), "to us")
+        for mode in modes:
+            ep = f"coap-{stack}-{mode}"
+            folder = certificates(kit, ep)
+            server = secured(kit, folder, raw=mode == "rpk")
+            proof = {"psk": ["-u", ep, "-k", LIBCOAP_KEY],
+                     "rpk": ["-M", f"{folder}/client.sec1"],
+                     "x509": ["-c", f"{folder}/client.pem", "-j", f"{folder}/client.key", "-C", f"{folder}/ca.pem"]}[mode]
 
-        def register():
-            status, said, _ = server.call("PUT", f"/credentials/{ep}", {
-                "for": "both", "credentials": [{"mode": "psk", "identity": ep, "key": b"a key of 16 octs".hex()}]})
-            want(status in (200, 201), (status, said))
-            done = subprocess.run(
-                [program, "-v", "6", "-B", "5", "-m", "post", "-t", "40", "-e", "</1/0>,</3/0>", "-u", ep, "-k",
-                 "a key of 16 octs", f"{server.coaps}/rd?ep={ep}&lt=300&lwm2m=1.0"],
-                capture_output=True, text=True, timeout=20)
-            want("2.01" in done.stdout + done.stderr, (done.stdout + done.stderr)[-300:])
-            want(server.registered(ep)["security"] == "psk", server.client(ep))
+            def register(name):
+                done = subprocess.run(
+                    [program, "-v", "6", "-B", "5", "-m", "post", "-t", "40", "-e", "</1/0>,</3/0>", *proof,
+                     f"{server.coaps.replace('127.0.0.1', 'localhost')}/rd?ep={name}&lt=300&lwm2m=1.0"],
+                    capture_output=True, text=True, timeout=20)
+                return done.stdout + done.stderr
 
-        cases.case("DTLS, psk: Register, 2.01", register)
+            def good():
+                given = credential(folder, mode, ep)
+                if mode == "psk":
+                    given["key"] = LIBCOAP_KEY.encode().hex()
+                status, said, _ = server.call("PUT", f"/credentials/{ep}", {"for": "both", "credentials": [given]})
+                want(status in (200, 201), (status, said))
+                said = register(ep)
+                want("2.01" in said, said[-300:])
+                want(server.registered(ep)["security"] == mode, server.client(ep))
 
-        def other():
-            done = subprocess.run(
-                [program, "-v", "6", "-B", "5", "-m", "post", "-t", "40", "-e", "</1/0>,</3/0>", "-u", ep, "-k",
-                 "a key of 16 octs", f"{server.coaps}/rd?ep=somebody-else&lt=300&lwm2m=1.0"],
-                capture_output=True, text=True, timeout=20)
-            said = done.stdout + done.stderr
-            want("4.03" in said or "4.00" in said, said[-300:])
-            want(server.client("somebody-else") is None, "registered under a name that is not its own")
+            cases.case(f"DTLS, {mode}: Register, 2.01", good)
 
-        cases.case("DTLS, psk: Register under another name is refused", other)
-    server.process.end()
+            def other():
+                said = register("somebody-else")
+                want("4.03" in said or "4.00" in said, said[-300:])
+                want(server.client("somebody-else") is None, "registered under a name that is not its own")
+
+            cases.case(f"DTLS, {mode}: Register under another name is refused", other)
+            server.process.end()
+
+
+def libcoap_servers(kit, table):
+    """Our Client against the coap-server of libcoap with each of its TLS libraries: the session stands, and the
+    Register is refused, because there is no /rd."""
+    for stack, modes in {"openssl": ("psk", "x509"), "gnutls": ("psk", "x509", "rpk")}.items():
+        program = kit.program(f"coap-server-{stack}", "libcoap3-bin")
+        cases = Cases(table, f"libcoap ({stack})", kit.libcoap_version(), "from us")
+        for mode in modes:
+            ep = f"dunlin-{stack}-{mode}"
+            folder = certificates(kit, ep)
+            port = free_port(socket.SOCK_DGRAM)
+            proof = {"psk": ["-k", LIBCOAP_KEY, "-h", "interop"],
+                     "rpk": ["-M", f"{folder}/server.sec1"],
+                     "x509": ["-c", f"{folder}/server.pem", "-j", f"{folder}/server.key", "-C", f"{folder}/ca.pem"]}[mode]
+            server = kit.start([program, "-A", "127.0.0.1", "-p", port, "-v", "7", *proof])
+            server.wait("created DTLS endpoint|created UDP", within=10)
+            more = options(folder, mode, ep)
+            if mode == "psk":
+                more[-1] = LIBCOAP_KEY.encode().hex()
+
+            def refused():
+                client = Program(kit, f"coaps://127.0.0.1:{port + 1}", ep, more=more)
+                said = client.process.wait("not registered with", within=15)
+                want("4.04" in said or "4.05" in said, said)
+                client.end()
+
+            cases.case(f"DTLS, {mode}: the session stands, Register with a server without /rd, the refusal is told", refused)
+            server.end(1)
 
 
 def options(folder, mode, endpoint):
@@ -233,10 +284,11 @@ def from_us(kit, table, line):
         server.end(2)
 
 
-def bootstrap_from_us(kit, table):
-    """Our Client is given its account by Leshan 1.5's Bootstrap-Server, and registers with Leshan's Server."""
-    java, *rest = kit.leshan(1)
-    cases = Cases(table, "Leshan Bootstrap-Server", LESHAN[1], "from us")
+def bootstrap_from_us(kit, table, line):
+    """Our Client is given its account by Leshan's Bootstrap-Server, and registers with Leshan's Server of that line."""
+    java, *rest = kit.leshan(line)
+    main = 1 if line == 1 else 2
+    cases = Cases(table, "Leshan Bootstrap-Server", LESHAN[line], "from us")
     for how in ("none", "psk", "rpk"):
         for mode in ("none", "psk", "rpk", "x509"):
             # Each way to the Bootstrap-Server with the account that is nearest to it, and PSK with all.
@@ -244,7 +296,7 @@ def bootstrap_from_us(kit, table):
                 continue
             ep = f"boot-{how}-{mode}"
             folder = certificates(kit, ep)
-            server, uri = leshan_server(kit, folder, 1, mode)
+            server, uri = leshan_server(kit, folder, main, mode)
             if mode == "none":
                 uri = server.coap
             else:
@@ -279,30 +331,38 @@ def bootstrap_to_us(kit, table, line):
     registers with our Server."""
     java, *rest = kit.leshan(line)
     cases = Cases(table, "Leshan Client", LESHAN[line], "to us")
-    folder = certificates(kit, "unused")
-    server = secured(kit, folder)
-    for mode in ("psk", "rpk", "x509"):
-        ep = f"boot-{line}-{mode}"
+    keys = certificates(kit, "unused")
+    server = secured(kit, keys)
+    server.folder_of_keys = keys
+    # Each way to the Bootstrap-Server with the account that is nearest to it, and PSK with all.
+    for how, mode in (("none", "none"), ("psk", "none"), ("psk", "psk"), ("psk", "rpk"), ("psk", "x509"), ("rpk", "rpk"),
+                      ("x509", "x509")):
+        ep = f"boot-{line}-{how}-{mode}"
 
         def given():
-            body = {"for": "bootstrap", "credentials": [credential(folder, "psk", ep)]}
-            status, said, _ = server.call("PUT", f"/credentials/{ep}", body)
-            want(status in (200, 201), (status, said))
-            account = {"short_server_id": 123, "uri": server.coaps, "keys": {"mode": mode}, "lifetime_s": 60, "binding": "U"}
+            folder = certificates(kit, ep, server.folder_of_keys)
+            if how != "none":
+                body = {"for": "bootstrap", "credentials": [credential(folder, how, ep)]}
+                status, said, _ = server.call("PUT", f"/credentials/{ep}", body)
+                want(status in (200, 201), (status, said))
+            account = {"short_server_id": 123, "uri": server.uri if mode == "none" else server.coaps,
+                       "keys": {"mode": "nosec" if mode == "none" else mode}, "lifetime_s": 60, "binding": "U"}
             status, said, _ = server.call("PUT", f"/profiles/{ep}", {"endpoint": ep, "servers": [account]})
             want(status in (200, 201), (status, said))
-            client = kit.start([java, f"-Dfolder={folder}", f"-Dkey={KEY}", "-Dsecurity=psk", "-Dbootstrap=true", *rest,
-                                "client", server.bootstrap, ep, 60, "U", *DDF])
+            to = server.bootstrap_plain if how == "none" else server.bootstrap
+            client = kit.start([java, f"-Dfolder={folder}", f"-Dkey={KEY}", f"-Dsecurity={how}", "-Dbootstrap=true", *rest,
+                                "client", to, ep, 60, "U", *DDF])
             client.wait("event bootstrapped", within=20)
             client.wait("event registered", within=20)
             runs = server.call("GET", f"/bootstrap/runs?endpoint={ep}")[1]["runs"]
             want(runs and runs[0]["state"] == "succeeded", runs)
-            want(server.registered(ep)["security"] == mode, server.client(ep))
+            want(server.registered(ep)["security"] == ("nosec" if mode == "none" else mode), server.client(ep))
             status, said, _ = server.call("GET", f"/clients/{ep}/3/0/0")
             want(status == 200 and said["node"]["value"] == "Leshan", (status, said))
             client.ask("stop")
             client.wait("event deregistered")
             client.end()
 
-        cases.case(f"Bootstrap (psk), then Register with the account that was given and made ({mode})", given)
+        made = "given" if mode == "none" else "given and made"
+        cases.case(f"Bootstrap ({how}), then Register with the account that was {made} ({mode})", given)
     server.process.end()

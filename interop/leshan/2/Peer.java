@@ -2,34 +2,20 @@
 // command a line on the standard input, an answer ("answer …") or an event ("event …") a line on the
 // standard output. It ends with its input. See interop/run.
 
-import java.io.BufferedReader;
-import java.io.ByteArrayInputStream;
 import java.io.FileInputStream;
-import java.io.InputStreamReader;
 import java.net.InetAddress;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.security.KeyFactory;
-import java.security.PrivateKey;
-import java.security.PublicKey;
 import java.security.cert.Certificate;
-import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
-import java.security.spec.PKCS8EncodedKeySpec;
-import java.security.spec.X509EncodedKeySpec;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Base64;
 import java.util.Collection;
 import java.util.Date;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Semaphore;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.eclipse.californium.elements.config.Configuration;
 import org.eclipse.californium.scandium.config.DtlsConfig;
 import org.eclipse.leshan.client.LeshanClient;
@@ -50,10 +36,6 @@ import org.eclipse.leshan.core.model.ObjectLoader;
 import org.eclipse.leshan.core.model.ObjectModel;
 import org.eclipse.leshan.core.model.ResourceModel.Type;
 import org.eclipse.leshan.core.model.StaticModel;
-import org.eclipse.leshan.core.node.LwM2mMultipleResource;
-import org.eclipse.leshan.core.node.LwM2mNode;
-import org.eclipse.leshan.core.node.LwM2mObjectInstance;
-import org.eclipse.leshan.core.node.LwM2mResource;
 import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.node.ObjectLink;
 import org.eclipse.leshan.core.observation.CompositeObservation;
@@ -62,28 +44,17 @@ import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.BindingMode;
 import org.eclipse.leshan.core.request.BootstrapRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
-import org.eclipse.leshan.core.request.ContentFormat;
-import org.eclipse.leshan.core.request.CreateRequest;
-import org.eclipse.leshan.core.request.DeleteRequest;
 import org.eclipse.leshan.core.request.DeregisterRequest;
-import org.eclipse.leshan.core.request.DiscoverRequest;
 import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
-import org.eclipse.leshan.core.request.ExecuteRequest;
 import org.eclipse.leshan.core.request.ObserveRequest;
-import org.eclipse.leshan.core.request.ReadRequest;
 import org.eclipse.leshan.core.request.RegisterRequest;
 import org.eclipse.leshan.core.request.UpdateRequest;
 import org.eclipse.leshan.core.request.WriteAttributesRequest;
-import org.eclipse.leshan.core.request.WriteRequest;
 import org.eclipse.leshan.core.request.argument.Arguments;
-import org.eclipse.leshan.core.response.CreateResponse;
-import org.eclipse.leshan.core.response.DiscoverResponse;
 import org.eclipse.leshan.core.response.ExecuteResponse;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.ObserveCompositeResponse;
 import org.eclipse.leshan.core.response.ObserveResponse;
-import org.eclipse.leshan.core.response.ReadResponse;
-import org.eclipse.leshan.core.util.Hex;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
 import org.eclipse.leshan.server.model.StaticModelProvider;
@@ -104,11 +75,6 @@ import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServe
 public class Peer {
     static final int SAMPLER = 33555;
     static final int TEMPERATURE = 3303;
-
-    static synchronized void say(String line) {
-        System.out.println(line.replace('\n', ' '));
-        System.out.flush();
-    }
 
     /**
      * Peer server URI DDF… | Peer client URI ENDPOINT LIFETIME BINDING DDF… | Peer bench URI
@@ -154,7 +120,7 @@ public class Peer {
 
         @Override
         public ExecuteResponse execute(LwM2mServer server, int resource, Arguments arguments) {
-            say("event executed /" + getModel().id + "/" + getId() + "/" + resource + " " + arguments.serialize());
+            Lines.say("event executed /" + getModel().id + "/" + getId() + "/" + resource + " " + arguments.serialize());
             return ExecuteResponse.success();
         }
 
@@ -171,7 +137,7 @@ public class Peer {
 
         @Override
         public void onDelete(LwM2mServer server) {
-            say("event deleted /" + getModel().id + "/" + getId());
+            Lines.say("event deleted /" + getModel().id + "/" + getId());
         }
     }
 
@@ -183,7 +149,7 @@ public class Peer {
 
         @Override
         public ExecuteResponse execute(LwM2mServer server, int resource, Arguments arguments) {
-            say("event executed /3/0/" + resource + " " + arguments.serialize());
+            Lines.say("event executed /3/0/" + resource + " " + arguments.serialize());
             return ExecuteResponse.success();
         }
     }
@@ -223,111 +189,88 @@ public class Peer {
         client.addObserver(new LwM2mClientObserverAdapter() {
             @Override
             public void onBootstrapSuccess(LwM2mServer server, BootstrapRequest request) {
-                say("event bootstrapped");
+                Lines.say("event bootstrapped");
             }
 
             @Override
             public void onBootstrapFailure(LwM2mServer server, BootstrapRequest request, ResponseCode code,
                     String message, Exception cause) {
-                say("event bootstrap_failed " + code + " " + message + " " + cause);
+                Lines.say("event bootstrap_failed " + code + " " + message + " " + cause);
             }
 
             @Override
             public void onRegistrationTimeout(LwM2mServer server, RegisterRequest request) {
-                say("event registration_timeout");
+                Lines.say("event registration_timeout");
             }
 
             @Override
             public void onRegistrationSuccess(LwM2mServer server, RegisterRequest request, String id) {
-                say("event registered " + id);
+                Lines.say("event registered " + id);
             }
 
             @Override
             public void onRegistrationFailure(LwM2mServer server, RegisterRequest request, ResponseCode code,
                     String message, Exception cause) {
-                say("event registration_failed " + code + " " + message + " " + cause);
+                Lines.say("event registration_failed " + code + " " + message + " " + cause);
             }
 
             @Override
             public void onUpdateSuccess(LwM2mServer server, UpdateRequest request) {
-                say("event updated");
+                Lines.say("event updated");
             }
 
             @Override
             public void onUpdateFailure(LwM2mServer server, UpdateRequest request, ResponseCode code, String message,
                     Exception cause) {
-                say("event update_failed " + code + " " + message);
+                Lines.say("event update_failed " + code + " " + message);
             }
 
             @Override
             public void onDeregistrationSuccess(LwM2mServer server, DeregisterRequest request) {
-                say("event deregistered");
+                Lines.say("event deregistered");
             }
         });
         client.start();
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
-        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+        Lines.obey(line -> {
             String[] words = line.split(" ", 2);
             switch (words[0]) {
                 case "temperature":
                     temperature.set(5700, Double.valueOf(words[1]), Type.FLOAT);
-                    say("answer done");
-                    break;
+                    return "done";
                 case "update":
                     client.triggerRegistrationUpdate();
-                    say("answer done");
-                    break;
+                    return "done";
                 case "stop":
                     client.stop(true);
-                    say("answer done");
-                    break;
+                    return "done";
                 default:
-                    say("answer unknown " + line);
+                    return "unknown " + line;
             }
-        }
+        });
         client.destroy(false);
     }
 
     // ---- security
-
-    static byte[] bytes(String file) throws Exception {
-        return Files.readAllBytes(Path.of(System.getProperty("folder"), file));
-    }
-
-    static byte[] key() {
-        return Hex.decodeHex(System.getProperty("key", "").toCharArray());
-    }
-
-    static PrivateKey privateKey(String file) throws Exception {
-        return KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(bytes(file)));
-    }
-
-    static PublicKey publicKey(String file) throws Exception {
-        return KeyFactory.getInstance("EC").generatePublic(new X509EncodedKeySpec(bytes(file)));
-    }
-
-    static X509Certificate certificate(String file) throws Exception {
-        return (X509Certificate) CertificateFactory.getInstance("X.509")
-                .generateCertificate(new ByteArrayInputStream(bytes(file)));
-    }
 
     static Security account(String uri, String endpoint) throws Exception {
         boolean first = Boolean.getBoolean("bootstrap");
         byte[] identity = endpoint.getBytes(StandardCharsets.UTF_8);
         switch (System.getProperty("security", "none")) {
             case "psk":
-                return first ? Security.pskBootstrap(uri, identity, key()) : Security.psk(uri, 123, identity, key());
+                return first ? Security.pskBootstrap(uri, identity, Keys.shared())
+                        : Security.psk(uri, 123, identity, Keys.shared());
             case "rpk":
                 return first
-                        ? Security.rpkBootstrap(uri, bytes("client.pub.der"), bytes("client.key.der"),
-                                bytes("server.pub.der"))
-                        : Security.rpk(uri, 123, bytes("client.pub.der"), bytes("client.key.der"),
-                                bytes("server.pub.der"));
+                        ? Security.rpkBootstrap(uri, Keys.bytes("client.pub.der"), Keys.bytes("client.key.der"),
+                                Keys.bytes("server.pub.der"))
+                        : Security.rpk(uri, 123, Keys.bytes("client.pub.der"), Keys.bytes("client.key.der"),
+                                Keys.bytes("server.pub.der"));
             case "x509":
                 return first
-                        ? Security.x509Bootstrap(uri, bytes("client.der"), bytes("client.key.der"),
-                                bytes("server.der"))
-                        : Security.x509(uri, 123, bytes("client.der"), bytes("client.key.der"), bytes("server.der"));
+                        ? Security.x509Bootstrap(uri, Keys.bytes("client.der"), Keys.bytes("client.key.der"),
+                                Keys.bytes("server.der"))
+                        : Security.x509(uri, 123, Keys.bytes("client.der"), Keys.bytes("client.key.der"),
+                                Keys.bytes("server.der"));
             default:
                 return first ? Security.noSecBootstrap(uri) : Security.noSec(uri, 123);
         }
@@ -336,9 +279,9 @@ public class Peer {
     static SecurityInfo info(String endpoint, String mode) throws Exception {
         switch (mode) {
             case "psk":
-                return SecurityInfo.newPreSharedKeyInfo(endpoint, endpoint, key());
+                return SecurityInfo.newPreSharedKeyInfo(endpoint, endpoint, Keys.shared());
             case "rpk":
-                return SecurityInfo.newRawPublicKeyInfo(endpoint, publicKey("client.pub.der"));
+                return SecurityInfo.newRawPublicKeyInfo(endpoint, Keys.publicKey("client.pub.der"));
             default:
                 return SecurityInfo.newX509CertInfo(endpoint);
         }
@@ -358,12 +301,12 @@ public class Peer {
             endpoints.setConfiguration(settings);
             endpoints.addEndpoint(System.getProperty("coaps"));
             builder.setSecurityStore(secrets);
-            builder.setPrivateKey(privateKey("server.key.der"));
+            builder.setPrivateKey(Keys.privateKey("server.key.der"));
             if (System.getProperty("identity", "x509").equals("rpk")) {
-                builder.setPublicKey(publicKey("server.pub.der"));
+                builder.setPublicKey(Keys.publicKey("server.pub.der"));
             } else {
-                builder.setCertificateChain(new X509Certificate[] {certificate("server.der")});
-                builder.setTrustedCertificates(new Certificate[] {certificate("ca.der")});
+                builder.setCertificateChain(new X509Certificate[] {Keys.certificate("server.der")});
+                builder.setTrustedCertificates(new Certificate[] {Keys.certificate("ca.der")});
             }
         }
         builder.setEndpointsProviders(endpoints.build());
@@ -372,77 +315,71 @@ public class Peer {
         server.getRegistrationService().addListener(new RegistrationListener() {
             @Override
             public void registered(Registration registration, Registration previous, Collection<Observation> ended) {
-                say("event registered " + words(registration) + (previous == null ? "" : " replaced"));
+                Lines.say("event registered " + words(registration) + (previous == null ? "" : " replaced"));
             }
 
             @Override
             public void updated(RegistrationUpdate update, Registration registration, Registration previous) {
-                say("event updated " + words(registration));
+                Lines.say("event updated " + words(registration));
             }
 
             @Override
             public void unregistered(Registration registration, Collection<Observation> ended, boolean expired,
                     Registration next) {
-                say("event deregistered " + registration.getEndpoint() + (expired ? " expired" : ""));
+                Lines.say("event deregistered " + registration.getEndpoint() + (expired ? " expired" : ""));
             }
         });
         server.getObservationService().addListener(new ObservationListener() {
             @Override
             public void newObservation(Observation observation, Registration registration) {
-                say("event observed " + path(observation));
+                Lines.say("event observed " + path(observation));
             }
 
             @Override
             public void cancelled(Observation observation) {
-                say("event cancelled " + path(observation));
+                Lines.say("event cancelled " + path(observation));
             }
 
             @Override
             public void onResponse(SingleObservation observation, Registration registration,
                     ObserveResponse response) {
-                say("event notified " + path(observation) + " " + shown(response.getContent()));
+                Lines.say("event notified " + path(observation) + " " + Values.shown(response.getContent()));
             }
 
             @Override
             public void onResponse(CompositeObservation observation, Registration registration,
                     ObserveCompositeResponse response) {
-                say("event notified composite");
+                Lines.say("event notified composite");
             }
 
             @Override
             public void onError(Observation observation, Registration registration, Exception error) {
-                say("event notification_failed " + path(observation) + " " + error);
+                Lines.say("event notification_failed " + path(observation) + " " + error);
             }
         });
         if (server.getPresenceService() != null) {
             server.getPresenceService().addListener(new PresenceListener() {
                 @Override
                 public void onAwake(Registration registration) {
-                    say("event awake " + registration.getEndpoint());
+                    Lines.say("event awake " + registration.getEndpoint());
                 }
 
                 @Override
                 public void onSleeping(Registration registration) {
-                    say("event asleep " + registration.getEndpoint());
+                    Lines.say("event asleep " + registration.getEndpoint());
                 }
             });
         }
         server.start();
-        say("event listening");
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
-        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
-            try {
-                String[] words = line.split(" ");
-                if (words[0].equals("secure")) { // ENDPOINT MODE
-                    secrets.add(info(words[1], words[2]));
-                    say("answer done");
-                    continue;
-                }
-                say("answer " + obey(server, line));
-            } catch (Exception error) {
-                say("answer failed " + error);
+        Lines.say("event listening");
+        Lines.obey(line -> {
+            String[] words = line.split(" ");
+            if (words[0].equals("secure")) { // ENDPOINT MODE
+                secrets.add(info(words[1], words[2]));
+                return "done";
             }
-        }
+            return obey(server, line);
+        });
         server.destroy();
     }
 
@@ -453,40 +390,12 @@ public class Peer {
                 .addEndpoint(uri).build());
         LeshanServer server = builder.build();
         server.start();
-        say("event listening");
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
-        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
-            String[] words = line.split(" ");
-            if (words[0].equals("heap")) {
-                System.gc();
-                say("answer " + (Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory()));
-            } else if (words[0].equals("count")) {
-                int count = 0;
-                for (var all = server.getRegistrationService().getAllRegistrations(); all.hasNext(); all.next()) {
-                    count++;
-                }
-                say("answer " + count);
-            } else {
-                say("answer " + observeAll(server, words[1]));
-            }
-        }
+        Lines.say("event listening");
+        Bench.obey(() -> Bench.counted(server.getRegistrationService().getAllRegistrations()),
+                path -> Bench.askAll(server.getRegistrationService().getAllRegistrations(),
+                        (one, good, bad) -> server.send(one, new ObserveRequest(path), 30_000,
+                                response -> (response.isSuccess() ? good : bad).run(), error -> bad.run())));
         server.destroy();
-    }
-
-    static int observeAll(LeshanServer server, String path) throws Exception {
-        Semaphore underWay = new Semaphore(64);
-        AtomicInteger good = new AtomicInteger();
-        for (var all = server.getRegistrationService().getAllRegistrations(); all.hasNext();) {
-            underWay.acquire();
-            server.send(all.next(), new ObserveRequest(path), 30_000, response -> {
-                if (response.isSuccess()) {
-                    good.incrementAndGet();
-                }
-                underWay.release();
-            }, error -> underWay.release());
-        }
-        underWay.acquire(64);
-        return good.get();
     }
 
     static String path(Observation observation) {
@@ -508,138 +417,27 @@ public class Peer {
             return "no registration";
         }
         String path = words[2];
-        String third = words.length > 3 ? words[3] : null;
-        DownlinkDeviceManagementRequest<? extends LwM2mResponse> request;
         switch (words[0]) {
-            case "read":
-                request = new ReadRequest(format(third), path);
-                break;
-            case "write": // ENDPOINT PATH FORMAT TYPE:VALUE
-                request = new WriteRequest(WriteRequest.Mode.REPLACE, format(third), path, node(path, words[4]));
-                break;
-            case "update": // the same, partial: an instance with the Resources ID=TYPE:VALUE
-                request = new WriteRequest(WriteRequest.Mode.UPDATE, format(third), path, instance(path, words[4]));
-                break;
-            case "replace":
-                request = new WriteRequest(WriteRequest.Mode.REPLACE, format(third), path, instance(path, words[4]));
-                break;
-            case "execute":
-                request = new ExecuteRequest(path, third);
-                break;
-            case "observe":
-                request = new ObserveRequest(format(third), path);
-                break;
-            case "discover":
-                request = new DiscoverRequest(path);
-                break;
             case "attributes":
-                request = new WriteAttributesRequest(path,
-                        new LwM2mAttributeSet(new DefaultLwM2mAttributeParser().parseUriQuery(third)));
-                break;
-            case "create": // ENDPOINT OBJECT FORMAT RESOURCES, an instance id after the object if wanted
-                String[] ids = path.substring(1).split("/");
-                int object = Integer.parseInt(ids[0]);
-                List<LwM2mResource> resources = resources(words[4]);
-                request = ids.length > 1
-                        ? new CreateRequest(format(third), object,
-                                new LwM2mObjectInstance(Integer.parseInt(ids[1]), resources))
-                        : new CreateRequest(format(third), object, resources);
-                break;
-            case "delete":
-                request = new DeleteRequest(path);
-                break;
+                return outcome(server, registration, new WriteAttributesRequest(path,
+                        new LwM2mAttributeSet(new DefaultLwM2mAttributeParser().parseUriQuery(words[3]))));
             case "forget": // cancels by a reset of the next notification
                 return "cancelled " + server.getObservationService().cancelObservations(registration, path);
             case "cancel":
                 for (Observation one : server.getObservationService().getObservations(registration)) {
                     if (path(one).equals(path)) {
-                        return outcome(server.send(registration,
-                                new CancelObservationRequest((SingleObservation) one), 8000));
+                        return outcome(server, registration, new CancelObservationRequest((SingleObservation) one));
                     }
                 }
                 return "not observed";
             default:
-                return "unknown " + line;
+                return outcome(server, registration,
+                        (DownlinkDeviceManagementRequest<? extends LwM2mResponse>) Requests.request(words));
         }
-        return outcome(server.send(registration, request, 8000));
     }
 
-    static String outcome(LwM2mResponse response) {
-        if (response == null) {
-            return "timeout";
-        }
-        ResponseCode code = response.getCode();
-        String said = code.getCode() / 100 + "." + String.format("%02d", code.getCode() % 100);
-        if (response instanceof ReadResponse && ((ReadResponse) response).getContent() != null) {
-            said += " " + shown(((ReadResponse) response).getContent());
-        } else if (response instanceof DiscoverResponse && ((DiscoverResponse) response).getObjectLinks() != null) {
-            said += " " + Arrays.toString(((DiscoverResponse) response).getObjectLinks());
-        } else if (response instanceof CreateResponse) {
-            said += " " + ((CreateResponse) response).getLocation();
-        } else if (response.getErrorMessage() != null) {
-            said += " " + response.getErrorMessage();
-        }
-        return said;
-    }
-
-    static String shown(LwM2mNode node) {
-        if (node instanceof LwM2mSingleResource && ((LwM2mSingleResource) node).getValue() instanceof byte[]) {
-            return "bytes=" + Base64.getEncoder().encodeToString((byte[]) ((LwM2mSingleResource) node).getValue());
-        }
-        return String.valueOf(node);
-    }
-
-    static ContentFormat format(String name) {
-        if (name == null || name.equals("-")) {
-            return null;
-        }
-        return ContentFormat.fromName(name);
-    }
-
-    static LwM2mNode node(String path, String value) {
-        return resource(Integer.parseInt(path.substring(path.lastIndexOf('/') + 1)), value);
-    }
-
-    static LwM2mNode instance(String path, String values) {
-        return new LwM2mObjectInstance(Integer.parseInt(path.split("/")[2]), resources(values));
-    }
-
-    static List<LwM2mResource> resources(String values) {
-        List<LwM2mResource> resources = new ArrayList<>();
-        for (String one : values.split(" ")) {
-            String[] parts = one.split("=", 2);
-            resources.add(resource(Integer.parseInt(parts[0]), parts[1]));
-        }
-        return resources;
-    }
-
-    static LwM2mResource resource(int id, String value) {
-        String[] parts = value.split(":", 2);
-        switch (parts[0]) {
-            case "s":
-                return LwM2mSingleResource.newStringResource(id, parts[1]);
-            case "i":
-                return LwM2mSingleResource.newIntegerResource(id, Long.parseLong(parts[1]));
-            case "f":
-                return LwM2mSingleResource.newFloatResource(id, Double.parseDouble(parts[1]));
-            case "b":
-                return LwM2mSingleResource.newBooleanResource(id, Boolean.parseBoolean(parts[1]));
-            case "o":
-                return LwM2mSingleResource.newBinaryResource(id, Base64.getDecoder().decode(parts[1]));
-            case "t":
-                return LwM2mSingleResource.newDateResource(id, new Date(Long.parseLong(parts[1]) * 1000));
-            case "l":
-                String[] link = parts[1].split(":");
-                return LwM2mSingleResource.newObjectLinkResource(id,
-                        new ObjectLink(Integer.parseInt(link[0]), Integer.parseInt(link[1])));
-            case "m": // m:0=5,3=7
-                Map<Integer, Long> numbers = new HashMap<>();
-                for (String one : parts[1].split(",")) {
-                    numbers.put(Integer.parseInt(one.split("=")[0]), Long.parseLong(one.split("=")[1]));
-                }
-                return LwM2mMultipleResource.newIntegerResource(id, numbers);
-            default:
-                throw new IllegalArgumentException(value);
-        }
+    static String outcome(LeshanServer server, Registration registration,
+            DownlinkDeviceManagementRequest<? extends LwM2mResponse> request) throws InterruptedException {
+        return Values.outcome(server.send(registration, request, 8000));
     }
 }
