@@ -1,10 +1,14 @@
-// Scandium as a peer of ours: an echo server, or a client that wants its word back.
+// Scandium as a peer of ours: an echo server, a client that wants its word back, or a server for
+// somebody who speaks by lines of hexadecimal digits (`heard HEX`, and what to say).
 //
-//   java -cp CLASSPATH Peer.java server|client PORT SUITE psk|x509|rpk FOLDER [cid] [resume] [no-ems]
+//   java -cp CLASSPATH Peer.java server|client|relay PORT SUITE psk|x509|rpk FOLDER [cid] [resume] [no-ems]
 //
+// `-Didentity=` and `-Dkey=` (hexadecimal) name another pre-shared key than device:secret.
 // The folder has the certificates and keys that dtls.sh made. A client ends with status 0 once it
 // has heard itself, with `resume` twice; everything ends after some seconds.
 
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -14,11 +18,14 @@ import java.security.PrivateKey;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 
 import org.eclipse.californium.elements.AddressEndpointContext;
+import org.eclipse.californium.elements.EndpointContext;
 import org.eclipse.californium.elements.RawData;
 import org.eclipse.californium.elements.config.Configuration;
 import org.eclipse.californium.scandium.DTLSConnector;
@@ -36,7 +43,8 @@ public class Peer {
     static final int SECONDS = 8;
 
     public static void main(String[] words) throws Exception {
-        boolean server = words[0].equals("server");
+        boolean relay = words[0].equals("relay");
+        boolean server = relay || words[0].equals("server");
         int port = Integer.parseInt(words[1]);
         List<String> options = List.of(words).subList(5, words.length);
         DtlsConfig.register();
@@ -56,7 +64,9 @@ public class Peer {
         builder.setAddress(new InetSocketAddress("127.0.0.1", server ? port : 0));
         credentials(builder, words[3], Path.of(words[4]), server ? "server" : "client");
         DTLSConnector connector = new DTLSConnector(builder.build());
-        if (server) {
+        if (relay) {
+            relay(connector);
+        } else if (server) {
             serve(connector);
         } else {
             System.exit(ask(connector, port, options.contains("resume")) ? 0 : 1);
@@ -66,8 +76,8 @@ public class Peer {
     static void credentials(DtlsConnectorConfig.Builder builder, String kind, Path folder, String who)
             throws Exception {
         if (kind.equals("psk")) {
-            byte[] key = "secret".getBytes(StandardCharsets.UTF_8);
-            builder.setAdvancedPskStore(new AdvancedSinglePskStore("device", key));
+            byte[] key = HexFormat.of().parseHex(System.getProperty("key", "736563726574"));
+            builder.setAdvancedPskStore(new AdvancedSinglePskStore(System.getProperty("identity", "device"), key));
             return;
         }
         byte[] der = Files.readAllBytes(folder.resolve(who + ".key.der"));
@@ -100,6 +110,21 @@ public class Peer {
         connector.start();
         System.out.println("listening");
         Thread.sleep(SECONDS * 1000L);
+        connector.destroy();
+    }
+
+    static void relay(DTLSConnector connector) throws Exception {
+        AtomicReference<EndpointContext> peer = new AtomicReference<>();
+        connector.setRawDataReceiver(data -> {
+            peer.set(data.getEndpointContext());
+            System.out.println("heard " + HexFormat.of().formatHex(data.getBytes()) + " by " + peer.get());
+        });
+        connector.start();
+        System.out.println("listening");
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            connector.send(RawData.outbound(HexFormat.of().parseHex(line.strip()), peer.get(), null, false));
+        }
         connector.destroy();
     }
 

@@ -1,5 +1,6 @@
 //! Figures on one core, without sockets: handshakes per second of the server's side alone, records
-//! sealed and opened, bytes per session.
+//! sealed and opened, bytes per session; handshakes and bytes beside OpenSSL's, in turns in the same run,
+//! where `cc` and its headers (Debian's libssl-dev) are there.
 //!
 //! ```text
 //! cargo bench -p dunlin-dtls
@@ -7,42 +8,128 @@
 //!
 //! Both sides run in this process and only the time inside the server is counted, the cookie round
 //! included, scaled by the share of a core that the process got meanwhile (so a busy machine does
-//! not spoil the figures much). Bytes per session are the growth of the resident set.
+//! not spoil the figures much); `openssl.c` does it the same way. Bytes per session are what the server holds
+//! by its allocator while its clients are gone, and the growth of the resident set.
 
 #![allow(clippy::disallowed_methods)] // A bench reads the clock.
+#![allow(unsafe_code)] // An allocator that counts has to be one.
 
+mod beside;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dunlin_dtls::{
     Address, Answer, CertificateType, CidOffer, CipherSuite, ClientCredentials, ClientSettings,
-    Credential, Dtls, Event, Output, Question, Secret, ServerSettings, SessionId, Settings,
-    SigningKey, Verdict,
+    Credential, Dtls, Event, Output, Question, Secret, ServerSettings, SessionId, Settings, Shown,
+    Verdict, identity,
 };
 
 const KEY: &[u8] = b"0123456789abcdef";
 const RECORD: [u8; 64] = [7; 64];
 const SESSIONS: u32 = 100_000;
+/// It holds sixty times as much.
+const OPENSSL_SESSIONS: u32 = 5_000;
 
-fn main() {
-    // First, while nothing that was freed could be used again.
-    memory();
-    println!("handshakes, server side");
-    let raw = [CertificateType::RawPublicKey];
-    let x509 = [CertificateType::X509];
-    handshakes("PSK CCM_8", CipherSuite::PskAes128Ccm8, &[], 20_000);
-    handshakes("PSK GCM", CipherSuite::PskAes128Gcm, &[], 20_000);
-    handshakes(
-        "ECDHE RPK CCM_8",
-        CipherSuite::EcdheEcdsaAes128Ccm8,
-        &raw,
-        2_000,
-    );
-    handshakes(
+/// The system's allocator, and how many bytes of it are in use.
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LIVE.fetch_add(size as isize - layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What is compared: its name, our suite, OpenSSL's word for it, what is presented, how many handshakes.
+type Case = (
+    &'static str,
+    CipherSuite,
+    &'static str,
+    &'static [CertificateType],
+    u32,
+);
+
+const X509: &[CertificateType] = &[CertificateType::X509];
+const CASES: [Case; 6] = [
+    (
+        "PSK CCM_8",
+        CipherSuite::PskAes128Ccm8,
+        "PSK-AES128-CCM8",
+        &[],
+        20_000,
+    ),
+    (
+        "PSK GCM",
+        CipherSuite::PskAes128Gcm,
+        "PSK-AES128-GCM-SHA256",
+        &[],
+        20_000,
+    ),
+    (
         "ECDHE X.509 CCM_8",
         CipherSuite::EcdheEcdsaAes128Ccm8,
-        &x509,
+        "ECDHE-ECDSA-AES128-CCM8",
+        X509,
         2_000,
-    );
+    ),
+    (
+        "ECDHE X.509 GCM",
+        CipherSuite::EcdheEcdsaAes128Gcm,
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        X509,
+        2_000,
+    ),
+    // OpenSSL 3.0 has no raw public keys.
+    (
+        "ECDHE RPK CCM_8",
+        CipherSuite::EcdheEcdsaAes128Ccm8,
+        "",
+        &[CertificateType::RawPublicKey],
+        2_000,
+    ),
+    (
+        "ECDHE RPK GCM",
+        CipherSuite::EcdheEcdsaAes128Gcm,
+        "",
+        &[CertificateType::RawPublicKey],
+        2_000,
+    ),
+];
+
+fn main() {
+    let files = beside::Files::new();
+    let openssl = beside::OpenSsl::build(files.folder());
+    // First, while nothing that was freed could be used again.
+    memory(&CASES[0], openssl.as_ref(), files.folder());
+    memory(&CASES[2], openssl.as_ref(), files.folder());
+    match &openssl {
+        Some(openssl) => println!("handshakes, server side, beside {}", openssl.version()),
+        None => println!(
+            "handshakes, server side; nothing to compare with: cc or libssl-dev is missing"
+        ),
+    }
+    for case in &CASES {
+        compared(case, openssl.as_ref(), files.folder());
+    }
     println!("records of 64 bytes");
     for suite in [
         CipherSuite::PskAes128Ccm8,
@@ -54,29 +141,46 @@ fn main() {
     }
 }
 
+/// Ours and theirs in turns, three times: the machine is not the same from one minute to the next.
+fn compared(case: &Case, openssl: Option<&beside::OpenSsl>, folder: &Path) {
+    let (name, suite, word, types, count) = *case;
+    for turn in 1..=3 {
+        let ours = handshakes(suite, types, count, folder);
+        let theirs = openssl
+            .filter(|_| !word.is_empty())
+            .map(|openssl| openssl.handshake(word, count, (!types.is_empty()).then_some(folder)));
+        let per_second = |each: Duration| 1.0 / each.as_secs_f64();
+        print!(
+            "  {name:<18} turn {turn}: {:>7.0}/s {ours:>8.1?} each",
+            per_second(ours)
+        );
+        if let Some(theirs) = theirs {
+            let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+            print!(
+                "; OpenSSL {:>7.0}/s {theirs:>8.1?} each; {ratio:.2} times as many",
+                per_second(theirs)
+            );
+        }
+        println!();
+    }
+}
+
 /// A server and one client, whose time is not counted.
 struct Bench {
     server: Dtls,
     suite: CipherSuite,
     types: Vec<CertificateType>,
     client_credential: Option<Credential>,
+    anchor: Vec<u8>,
     inside: Duration,
     seed: u32,
 }
 
 impl Bench {
-    fn new(suite: CipherSuite, types: &[CertificateType]) -> Bench {
-        let credential = |name: &str| {
-            let key = rcgen::KeyPair::generate().expect("a key");
-            let certificate = rcgen::CertificateParams::new(vec![name.to_string()])
-                .and_then(|params| params.self_signed(&key))
-                .expect("a certificate");
-            let signing = SigningKey::from_der(&key.serialize_der()).expect("a P-256 key");
-            Credential::certificates(signing, vec![certificate.der().to_vec()]).expect("its own")
-        };
+    fn new(suite: CipherSuite, types: &[CertificateType], folder: &Path) -> Bench {
         let signed = !types.is_empty();
         let server = ServerSettings {
-            credential: signed.then(|| credential("server")),
+            credential: signed.then(|| beside::credential(folder, "server")),
             ..ServerSettings::default()
         };
         let settings = Settings {
@@ -90,7 +194,8 @@ impl Bench {
             server: Dtls::new(settings, [1; 32]),
             suite,
             types: types.to_vec(),
-            client_credential: signed.then(|| credential("client")),
+            client_credential: signed.then(|| beside::credential(folder, "client")),
+            anchor: beside::anchor(folder),
             inside: Duration::ZERO,
             seed: 0,
         }
@@ -106,7 +211,7 @@ impl Bench {
             match self.server.poll_output() {
                 Output::Transmit(transmit) => out.push(transmit.bytes),
                 Output::Need(need) => {
-                    let answer = answer(&need.question);
+                    let answer = self.answer(&need.question);
                     self.server
                         .handle_answer(Duration::from_secs(1), need.id, answer);
                 }
@@ -117,6 +222,25 @@ impl Bench {
         }
         self.inside += begun.elapsed();
         (out, connected)
+    }
+
+    /// Chains are verified, as OpenSSL does it; a raw public key is compared with what is known, which costs
+    /// nothing.
+    fn answer(&self, question: &Question) -> Answer {
+        match question {
+            Question::PskFor { .. } => Answer::Psk(Some(Secret::from(KEY))),
+            Question::VerdictOn {
+                shown: Shown::Chain(chain),
+                role,
+                ..
+            } => {
+                let anchors = std::slice::from_ref(&self.anchor);
+                let good = identity::verify_chain(chain, anchors, *role, beside::wall_s(), None);
+                good.expect("our own authority");
+                Answer::Verdict(Verdict::Accept)
+            }
+            _ => Answer::Verdict(Verdict::Accept),
+        }
     }
 
     /// A whole handshake; the client and both names of the session.
@@ -158,20 +282,16 @@ impl Bench {
                         client.handle_receive(now, address(0), &bytes);
                     }
                 }
-                Output::Need(need) => client.handle_answer(now, need.id, answer(&need.question)),
+                Output::Need(need) => {
+                    let answer = self.answer(&need.question);
+                    client.handle_answer(now, need.id, answer);
+                }
                 Output::Event(Event::Connected(news)) => theirs = Some(news.session),
                 Output::Timeout(_) => panic!("the handshake hangs"),
                 _ => {}
             }
         }
         (client, theirs.expect("connected"), ours.expect("connected"))
-    }
-}
-
-fn answer(question: &Question) -> Answer {
-    match question {
-        Question::PskFor { .. } => Answer::Psk(Some(Secret::from(KEY))),
-        _ => Answer::Verdict(Verdict::Accept),
     }
 }
 
@@ -210,8 +330,14 @@ fn processor_time() -> Duration {
     Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
-fn handshakes(name: &str, suite: CipherSuite, types: &[CertificateType], count: u32) {
-    let mut bench = Bench::new(suite, types);
+/// The time inside the server, for one.
+fn handshakes(
+    suite: CipherSuite,
+    types: &[CertificateType],
+    count: u32,
+    folder: &Path,
+) -> Duration {
+    let mut bench = Bench::new(suite, types, folder);
     for number in 0..100 {
         bench.connect(number);
     }
@@ -220,15 +346,11 @@ fn handshakes(name: &str, suite: CipherSuite, types: &[CertificateType], count: 
     for number in 0..count {
         bench.connect(1000 + number);
     }
-    let each = share.of(bench.inside) / count;
-    println!(
-        "  {name:<20} {:>8.0}/s  {each:>8.2?} each",
-        1.0 / each.as_secs_f64()
-    );
+    share.of(bench.inside) / count
 }
 
 fn records(suite: CipherSuite, count: u32) {
-    let mut bench = Bench::new(suite, &[]);
+    let mut bench = Bench::new(suite, &[], Path::new(""));
     let (mut client, theirs, ours) = bench.connect(1);
     let now = Duration::from_secs(1);
     let (mut open, mut seal) = (Duration::ZERO, Duration::ZERO);
@@ -261,10 +383,18 @@ fn records(suite: CipherSuite, count: u32) {
     );
 }
 
-fn memory() {
-    let mut bench = Bench::new(CipherSuite::PskAes128Ccm8, &[]);
-    let before = resident();
-    for number in 0..SESSIONS {
+/// What a session of the server holds once its client has said a word and is gone.
+fn memory(case: &Case, openssl: Option<&beside::OpenSsl>, folder: &Path) {
+    let (name, suite, word, types, _) = *case;
+    let sessions = if types.is_empty() {
+        SESSIONS
+    } else {
+        SESSIONS / 10
+    };
+    let mut bench = Bench::new(suite, types, folder);
+    bench.connect(u32::MAX);
+    let (live, before) = (LIVE.load(Ordering::Relaxed), resident());
+    for number in 0..sessions {
         let (mut client, theirs, _) = bench.connect(number);
         let now = Duration::from_secs(1);
         client.send(now, theirs, b"x", 0).expect("a session");
@@ -272,8 +402,20 @@ fn memory() {
             bench.server_hears(number, &bytes);
         }
     }
-    let bytes = resident().saturating_sub(before) / u64::from(SESSIONS);
-    println!("memory: {bytes} bytes per PSK session, over {SESSIONS} sessions");
+    let held = (LIVE.load(Ordering::Relaxed) - live) / sessions as isize;
+    let grown = resident().saturating_sub(before) / u64::from(sessions);
+    print!(
+        "memory of a session, {name}: {held} B by allocator, {grown} B by RSS ({sessions} sessions)"
+    );
+    if let Some(openssl) = openssl {
+        let (held, grown) = openssl.memory(
+            word,
+            OPENSSL_SESSIONS,
+            (!types.is_empty()).then_some(folder),
+        );
+        print!("; OpenSSL {held} B, {grown} B ({OPENSSL_SESSIONS} sessions)");
+    }
+    println!();
 }
 
 fn next_datagram(dtls: &mut Dtls) -> Option<Vec<u8>> {
