@@ -62,8 +62,8 @@ class Scandium:
     def __init__(self, kit, folder, mode):
         self.port = free_port(socket.SOCK_DGRAM)
         suite = f"TLS_{'PSK' if mode == 'psk' else 'ECDHE_ECDSA'}_WITH_AES_128_CCM_8"
-        jars = kit.jars(f"scandium-{SCANDIUM}", HERE / "scandium/pom.xml", f"Scandium {SCANDIUM}")
-        classes = kit.compiled("classes-scandium", jars, HERE / "scandium/Peer.java")
+        jars = kit.jars("scandium", HERE / "scandium/pom.xml", SCANDIUM, f"Scandium {SCANDIUM}")
+        classes = kit.compiled(jars, HERE / "scandium/Peer.java")
         self.process = kit.start(["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", f"-Didentity=behind-{mode}", f"-Dkey={KEY}", "-cp", f"{jars}/*:{classes}", "Peer", "relay",
                                   self.port, suite, mode, folder, "cid"], life=60)
         self.process.wait("^listening", within=20)
