@@ -1,7 +1,8 @@
 //! The fleet over real sockets, against a server of a few lines that answers well and observes.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use dunlin_coap::wire::datagram;
 use dunlin_coap::{Code, Message, MessageId, MessageType, OptionList, OptionNumber, Token};
+use dunlin_sim::fleet::reads::Reads;
 use dunlin_sim::fleet::{FleetSettings, Scenario, run, run_watched};
 
 /// What the server has seen.
@@ -268,6 +270,66 @@ fn a_server_that_is_not_there_is_told_and_the_run_ends() {
         (report.errors["register_timeout"], report.retransmissions),
         (20, 20)
     );
+}
+
+/// A REST interface that answers every Read with 5, until it has answered so many.
+fn rest(answers: usize) -> (SocketAddr, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let thread = std::thread::spawn(move || {
+        let (told, asked) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let told = told.clone();
+                std::thread::spawn(move || {
+                    let mut lines = BufReader::new(stream.try_clone().expect("a clone")).lines();
+                    while let Some(Ok(line)) = lines.next() {
+                        if line.is_empty() {
+                            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n5";
+                            let _ = stream.write_all(answer);
+                        } else if line.starts_with("GET") || line.starts_with("Auth") {
+                            let _ = told.send(line);
+                        }
+                    }
+                });
+            }
+        });
+        asked.iter().take(answers).collect()
+    });
+    (address, thread)
+}
+
+#[test]
+fn reads_through_rest_are_timed_beside_bare_datagrams() {
+    let server = Server::start("127.0.0.1:0", false);
+    let (address, asked) = rest(40);
+    let mut settings = settings(&server, 10, "");
+    let mut reads = Reads::new(200.0, &format!("http://{address}")).expect("a URI");
+    reads.token = Some("secret".to_owned());
+    settings.reads = Some(reads);
+    let without_end = run(settings.clone()).expect_err("it needs an end");
+    assert!(
+        without_end.to_string().contains("duration"),
+        "{without_end}"
+    );
+    settings.duration = Some(Duration::from_secs(1));
+    let report = run(settings).expect("a run");
+    assert!(report.counts["rest_read"] >= 40, "{report}");
+    for name in ["rest_read", "bare_udp"] {
+        assert!(report.latency_ms[name].p99 > 0.0, "{report}");
+    }
+    let asked = asked.join().expect("it does not panic");
+    // Several connections, whose lines come mixed.
+    for line in &asked {
+        let is_a_read = line.starts_with("GET /api/v1/clients/urn:dunlin:fleet-000000")
+            && line.contains("/3/0/9 ");
+        assert!(
+            is_a_read || line == "Authorization: Bearer secret",
+            "{line}"
+        );
+    }
+    assert!(asked.iter().any(|line| line.starts_with("GET")));
+    assert!(asked.iter().any(|line| line.starts_with("Auth")));
 }
 
 #[test]

@@ -55,6 +55,13 @@ impl Api {
         }
     }
 
+    /// Reads of a fleet through this API.
+    pub(crate) fn reads(&self, per_s: f64) -> anyhow::Result<dunlin_sim::fleet::reads::Reads> {
+        let mut reads = dunlin_sim::fleet::reads::Reads::new(per_s, &self.api)?;
+        reads.token.clone_from(&self.token);
+        Ok(reads)
+    }
+
     /// Asks for `path`, such as `/clients?limit=5`.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Json> {
         Ok(self.ask(Method::GET, path, None)?.json)

@@ -1,5 +1,7 @@
 //! Conversations of the machine with a server that is written by hand, on a clock that is made.
 
+mod bad_firmware;
+
 use std::time::Duration;
 
 use dunlin_coap::wire::datagram;
@@ -466,6 +468,7 @@ fn observations_notify_with_rising_numbers_and_are_told_when_acknowledged() {
             client: 0,
             path,
             reading,
+            value: reading as f32 / 4.0,
         })
         .collect();
     assert_eq!(table.facts(), told);

@@ -21,11 +21,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::ledger::{Acknowledged, Ledger};
 use super::machine::{Fact, Machine};
 use super::plan::Plan;
+use super::reads::Readers;
 use super::report::{Generator, Kind, Report};
 use super::secured::{self, Secured};
 use super::settings::{FleetSettings, SHARED_SOCKETS};
 use super::timeline::Timeline;
-use super::tree::reading;
 
 /// What is known while a run goes on; told five times a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -128,6 +128,8 @@ struct Drive<W> {
     machine: Machine,
     ports: Ports,
     secured: Option<Secured>,
+    seed: seed::Seed,
+    readers: Option<Readers>,
     inwards: ReceiveBatch,
     ledger: Option<Ledger>,
     facts: Vec<Fact>,
@@ -142,6 +144,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
         let mut plan = Plan::new(settings.scenario.clone(), settings.clients, settings.rate);
         plan.first = settings.first;
         plan.wants_facts = settings.ledger.is_some();
+        plan.secured = settings.secured;
         // With a socket per Client, a binding is the number of its socket, and every one is new.
         plan.bindings = if settings.shares_sockets() {
             SHARED_SOCKETS
@@ -168,6 +171,8 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             .then(|| Secured::new(settings.clients, settings.first, seed));
         Ok(Drive {
             secured,
+            seed,
+            readers: None,
             ports: Ports::new(&settings)?,
             line: progress_line(&settings),
             machine: Machine::new(plan, seed),
@@ -217,6 +222,9 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             return;
         };
         secured.handle_timeout(now);
+        for client in self.machine.restarted.drain(..) {
+            secured.forget(now, client);
+        }
         loop {
             let plan = &self.machine.plan;
             for outgoing in self.machine.outgoing() {
@@ -232,7 +240,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
                 return;
             }
             for (client, bytes) in std::mem::take(&mut secured.inwards) {
-                let binding = secured.binding(client);
+                let binding = self.machine.binding(client);
                 self.machine.handle_receive(now, client, binding, &bytes);
             }
         }
@@ -295,6 +303,9 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
                 continue;
             };
             match &mut self.secured {
+                // What the network loses, and what comes to an address that a NAT has forgotten.
+                Some(_) if self.machine.is_lost() => {}
+                Some(_) if self.machine.binding(client) != binding => {}
                 Some(secured) => secured.receive(now, client, datagram.bytes),
                 None => self
                     .machine
@@ -334,13 +345,14 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
                     client: whose,
                     path: place,
                     reading: id,
+                    value,
                 } => {
                     client = whose;
                     path = place.to_string();
                     Acknowledged::Notified {
                         path: &path,
                         id,
-                        value: reading(id).into(),
+                        value: value.into(),
                     }
                 }
                 Fact::Deregistered { client: whose } => {
@@ -360,6 +372,13 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
         if now.saturating_sub(self.told) >= TELL {
             self.told = now;
             self.tell(now)?;
+        }
+        if self.readers.is_none()
+            && self.closed.is_none()
+            && self.machine.is_settled()
+            && let Some(reads) = &self.settings.reads
+        {
+            self.readers = Some(Readers::start(reads, &self.machine.plan, self.seed)?);
         }
         let time_is_up = match self.settings.duration {
             Some(duration) => now >= duration,
@@ -384,6 +403,9 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
             let now = self.now();
             self.closed = Some(now);
             self.machine.close(now);
+            if let Some(readers) = &self.readers {
+                readers.stop();
+            }
         }
     }
 
@@ -476,6 +498,16 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Drive<W> {
         let mut report = self.machine.report(now, generator);
         if let Some(secured) = &self.secured {
             report.handshakes_per_s = secured.handshakes_per_s();
+        }
+        if let Some(readers) = self.readers.take() {
+            let (reads, bare) = readers.end();
+            report.counts.insert("rest_read", reads.count());
+            for (name, seen) in [("rest_read", reads), ("bare_udp", bare)] {
+                report
+                    .latency_ms
+                    .extend(seen.latency().map(|latency| (name, latency)));
+                report.errors.extend(seen.errors);
+            }
         }
         report.timeline = self.timeline.samples().to_vec();
         Ok(report)
@@ -642,6 +674,9 @@ impl Ports {
         machine.sent();
         if let Some(secured) = secured {
             for (client, binding, bytes) in secured.outwards.drain(..) {
+                if machine.is_lost() {
+                    continue;
+                }
                 self.push(client, binding, &bytes).await?;
             }
         }

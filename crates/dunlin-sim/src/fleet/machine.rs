@@ -20,15 +20,16 @@ mod receive;
 use std::time::Duration;
 
 use dunlin_coap::wire::datagram;
-use dunlin_coap::{Message, MessageType};
+use dunlin_coap::{Code, Message, MessageId, MessageType, OptionList};
 use dunlin_lwm2m::Path;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::client::{Client, Flags, Locations, NEVER, Observations, Phase};
-use super::message::{Outgoing, Tray, empty};
+use super::message::{Outgoing, Tray, empty, token};
 use super::plan::{Disturbance, DisturbanceKind, Pace, Plan, milliseconds};
 use super::report::{Ended, Generator, Kind, Report, Statistics};
+use super::scenario::Misbehaviour;
 use super::tree::Tree;
 use super::wheel::{Milliseconds, Wheel};
 
@@ -59,6 +60,7 @@ pub(crate) enum Fact {
         client: u32,
         path: Path,
         reading: u32,
+        value: f32,
     },
     Deregistered {
         client: u32,
@@ -90,6 +92,8 @@ pub(crate) struct Machine {
     closing: Option<(Duration, u32)>,
     tray: Tray,
     facts: Vec<Fact>,
+    /// Clients that have restarted, and so have no session any more.
+    pub(crate) restarted: Vec<u32>,
     due: Vec<(Milliseconds, u32)>,
     scratch: Vec<u8>,
 }
@@ -125,6 +129,7 @@ impl Machine {
             closing: None,
             tray: Tray::default(),
             facts: Vec::new(),
+            restarted: Vec::new(),
             due: Vec::with_capacity(WAKE_BATCH),
             scratch: Vec::new(),
         }
@@ -141,7 +146,7 @@ impl Machine {
         let Some(record) = self.clients.get(client as usize).copied() else {
             return self.statistics.error("datagram_for_nobody".to_owned());
         };
-        if self.is_lost() {
+        if !self.plan.secured && self.is_lost() {
             return;
         }
         // What was sent to an address that the Client no longer has does not reach it; and who is
@@ -212,6 +217,12 @@ impl Machine {
     /// All that was outgoing has been sent.
     pub(crate) fn sent(&mut self) {
         self.tray.clear();
+    }
+
+    /// The present address of a Client; for a number that is nobody's, the first.
+    pub(crate) fn binding(&self, client: u32) -> u16 {
+        let record = self.clients.get(client as usize);
+        record.map_or(0, |record| record.binding)
     }
 
     /// What was acknowledged since the last call.
@@ -304,6 +315,10 @@ impl Machine {
                 match kind {
                     DisturbanceKind::Reboot => self.reboot(now, client),
                     DisturbanceKind::Rebind => self.rebind(client),
+                    DisturbanceKind::BadFirmware { index, .. } => {
+                        let does = self.plan.scenario.bad_firmware[index].does;
+                        self.misbehave(now, client, does);
+                    }
                 }
             }
         }
@@ -314,8 +329,12 @@ impl Machine {
     /// Whom a disturbance strikes now; and sets its next time.
     fn next_victim(&mut self, index: usize) -> (u32, DisturbanceKind) {
         let uniform = self.uniform();
-        let clients = u64::from(self.plan.clients);
-        let any = ((u64::from(self.random.next_u32()) * clients) >> 32) as u32;
+        let among = match self.disturbances[index].kind {
+            DisturbanceKind::BadFirmware { count, .. } => count,
+            DisturbanceKind::Reboot | DisturbanceKind::Rebind => self.plan.clients,
+        };
+        let any = ((u64::from(self.random.next_u32()) * u64::from(among)) >> 32) as u32;
+        let any = self.plan.spread(any, among);
         let one = &mut self.disturbances[index];
         let client = match &mut one.pace {
             Pace::AtRandom { mean } => {
@@ -324,7 +343,7 @@ impl Machine {
                 any
             }
             Pace::Evenly { gap, count, done } => {
-                let client = (u64::from(*done) * clients / u64::from(*count)) as u32;
+                let client = self.plan.spread(*done, *count);
                 *done += 1;
                 one.next = if *done < *count {
                     one.next + *gap
@@ -422,6 +441,9 @@ impl Machine {
             return;
         }
         self.statistics.reboots += 1;
+        if self.plan.secured {
+            self.restarted.push(client);
+        }
         if record.pending.take().is_some() {
             self.outstanding -= 1;
         }
@@ -443,9 +465,43 @@ impl Machine {
         }
     }
 
+    /// A Client with a bad firmware does what it does.
+    fn misbehave(&mut self, now: Duration, client: u32, does: Misbehaviour) {
+        let record = &mut self.clients[client as usize];
+        if record.phase != Phase::Registered {
+            return;
+        }
+        let binding = record.binding;
+        match does {
+            Misbehaviour::Reboots => self.reboot(now, client),
+            Misbehaviour::Floods => {
+                let message_id = record.message_id;
+                record.message_id = message_id.wrapping_add(1);
+                let options = OptionList::from_options(self.locations.path(client as usize));
+                let update = Message {
+                    message_type: MessageType::Confirmable,
+                    code: Code::POST,
+                    message_id: MessageId(message_id),
+                    token: token(message_id, client),
+                    options: options.view(),
+                    payload: &[],
+                };
+                self.send(now, client, &update);
+            }
+            Misbehaviour::Garbage => {
+                let mut bytes = [0; 24];
+                self.random.fill_bytes(&mut bytes);
+                self.tray.push_bytes(client, binding, &bytes);
+            }
+            // States, and no acts: see `Plan::does`.
+            Misbehaviour::Deaf | Misbehaviour::Nonsense => return,
+        }
+        self.statistics.misbehaved += 1;
+    }
+
     // ---- small things ------------------------------------------------------------------------
 
-    pub(crate) fn tree<'a>(&self, client: u32, endpoint: &'a str) -> Tree<'a> {
+    pub(crate) fn tree<'a>(&'a self, client: u32, endpoint: &'a str) -> Tree<'a> {
         let record = &self.clients[client as usize];
         Tree {
             number: self.plan.first.wrapping_add(client),
@@ -455,6 +511,8 @@ impl Machine {
             reading: record.reading,
             sensors: self.plan.scenario.sensors,
             distinct: self.plan.scenario.distinct_links,
+            values: self.plan.scenario.values,
+            others: &self.plan.scenario.object,
         }
     }
 
@@ -462,7 +520,7 @@ impl Machine {
     pub(crate) fn send(&mut self, now: Duration, client: u32, message: &Message<'_>) {
         let binding = self.clients[client as usize].binding;
         self.tray.push(client, binding, message);
-        if self.is_lost() {
+        if !self.plan.secured && self.is_lost() {
             self.tray.lose_last();
         }
         self.stay_awake(now, client);
@@ -480,7 +538,8 @@ impl Machine {
         self.clients[client as usize].awake_ms = until;
     }
 
-    fn is_lost(&mut self) -> bool {
+    /// Whether the network loses the next datagram.
+    pub(crate) fn is_lost(&mut self) -> bool {
         let loss = self.plan.scenario.network.loss;
         let lost = loss > 0.0 && self.uniform() < loss;
         self.statistics.lost += u64::from(lost);

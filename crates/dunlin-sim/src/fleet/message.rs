@@ -41,6 +41,18 @@ impl Tray {
         });
     }
 
+    /// Bytes that are no message.
+    pub(crate) fn push_bytes(&mut self, client: u32, binding: u16, bytes: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.entries.push(Entry {
+            client,
+            binding,
+            start,
+            end: self.bytes.len(),
+        });
+    }
+
     /// Takes the last one back: the network has lost it.
     pub(crate) fn lose_last(&mut self) {
         if let Some(entry) = self.entries.pop() {

@@ -8,9 +8,10 @@
 //! - [`run`]: sockets, time, and the end of the run. [`report`]: what it has shown, [`timeline`]
 //!   second by second, [`plot`] as a picture.
 //! - `machine`: all the Clients, as one machine without IO; `client` holds what is kept for each,
-//!   `wheel` when each is to be woken, `tree` the objects they have.
+//!   `wheel` when each is to be woken, `tree` the objects they have, [`values`] how these move.
+//! - `secured`: DTLS below the machine. [`reads`]: Reads through the server's REST meanwhile.
 //!
-//! The fleet speaks NoSec over UDP. It keeps its Clients apart by address, as servers do that know
+//! The fleet speaks CoAP over UDP, in the clear or over DTLS with a pre-shared key. It keeps its Clients apart by address, as servers do that know
 //! no other identity: see [`settings::FleetSettings`].
 
 mod client;
@@ -22,12 +23,14 @@ mod machine;
 mod message;
 mod plan;
 pub mod plot;
+pub mod reads;
 pub mod report;
 pub mod scenario;
 mod secured;
 pub mod settings;
 pub mod timeline;
 mod tree;
+pub mod values;
 mod wheel;
 
 pub use drive::{Progress, run, run_watched, write_credentials};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::NEVER;
-use super::scenario::{Scenario, Storm};
+use super::scenario::{BadFirmware, Misbehaviour, Scenario, Storm};
 
 /// What the machine has to know.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) rate: f64,
     /// How many addresses a Client can have, one at a time.
     pub(crate) bindings: u16,
+    /// Whether they speak DTLS: what befalls datagrams befalls them below it.
+    pub(crate) secured: bool,
     /// Whether somebody wants to know what was acknowledged.
     pub(crate) wants_facts: bool,
     pub(crate) update_ms: u32,
@@ -35,6 +37,7 @@ impl Plan {
             first: 0,
             rate,
             bindings: 1,
+            secured: false,
             wants_facts: false,
         }
     }
@@ -57,6 +60,30 @@ impl Plan {
         format!("{}{number:07}", self.scenario.endpoint_prefix)
     }
 
+    /// How many have a bad firmware.
+    fn bad_count(&self, bad: &BadFirmware) -> u32 {
+        (f64::from(self.clients) * bad.share).round() as u32
+    }
+
+    /// The n-th of `count` Clients that are spread evenly over the fleet.
+    pub(crate) fn spread(&self, n: u32, count: u32) -> u32 {
+        let product = u64::from(n) * u64::from(self.clients);
+        (product / u64::from(count.max(1))) as u32
+    }
+
+    /// Whether a Client does this now, of what is not an act but a state.
+    pub(crate) fn does(&self, now: Duration, client: u32, what: Misbehaviour) -> bool {
+        let mut all = self.scenario.bad_firmware.iter();
+        all.any(|bad| {
+            let count = self.bad_count(bad);
+            bad.does == what && now >= bad.at && count > 0 && {
+                // The only one of the spread that this Client can be.
+                let n = (u64::from(client) * u64::from(count)).div_ceil(self.clients.into());
+                n < u64::from(count) && self.spread(n as u32, count) == client
+            }
+        })
+    }
+
     /// What befalls Clients during the run.
     pub(crate) fn disturbances(&self) -> Vec<Disturbance> {
         let mut all = Vec::new();
@@ -69,6 +96,18 @@ impl Plan {
             all.push(Disturbance {
                 kind,
                 next: mean,
+                pace: Pace::AtRandom { mean },
+            });
+        }
+        for (index, bad) in self.scenario.bad_firmware.iter().enumerate() {
+            let count = self.bad_count(bad);
+            if count == 0 || !bad.does.is_an_act() {
+                continue;
+            }
+            let mean = bad.every.div_f64(f64::from(count));
+            all.push(Disturbance {
+                kind: DisturbanceKind::BadFirmware { index, count },
+                next: bad.at + mean,
                 pace: Pace::AtRandom { mean },
             });
         }
@@ -105,6 +144,18 @@ pub(crate) struct Disturbance {
 pub(crate) enum DisturbanceKind {
     Reboot,
     Rebind,
+    /// One of the `count` Clients with this bad firmware does what it does.
+    BadFirmware {
+        index: usize,
+        count: u32,
+    },
+}
+
+impl Misbehaviour {
+    /// Whether it is done now and then, and not always.
+    pub(crate) fn is_an_act(self) -> bool {
+        !matches!(self, Misbehaviour::Deaf | Misbehaviour::Nonsense)
+    }
 }
 
 /// How a disturbance goes on.
@@ -145,6 +196,23 @@ mod tests {
         };
         assert_eq!(plan.endpoint(7), "urn:dunlin:fleet-0000107");
         assert_eq!(plan.endpoint(7).len(), 24);
+    }
+
+    #[test]
+    fn as_many_have_a_bad_firmware_as_the_scenario_says() {
+        for (clients, share, count) in [(1000, 0.3, 300), (7, 0.5, 4), (10, 1.0, 10), (10, 0.0, 0)]
+        {
+            let text = format!("[[bad_firmware]]\ndoes = \"deaf\"\nshare = {share}\nat_s = 5");
+            let scenario = Scenario::parse(&text).expect("valid");
+            let plan = Plan::new(scenario, clients, 1.0);
+            let deaf = |at| {
+                let all = 0..clients;
+                all.filter(|&one| plan.does(Duration::from_secs(at), one, Misbehaviour::Deaf))
+                    .count()
+            };
+            assert_eq!((deaf(4), deaf(5)), (0, count), "{share} of {clients}");
+            assert!(plan.disturbances().is_empty());
+        }
     }
 
     #[test]

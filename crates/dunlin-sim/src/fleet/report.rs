@@ -50,6 +50,20 @@ pub struct Latency {
     pub max: f64,
 }
 
+impl Latency {
+    /// Of a histogram of microseconds.
+    pub(crate) fn of(histogram: &Histogram<u32>) -> Self {
+        let milliseconds = |us: u64| us as f64 / 1000.0;
+        let at = |q| milliseconds(histogram.value_at_quantile(q));
+        Latency {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: milliseconds(histogram.max()),
+        }
+    }
+}
+
 /// What it took to make the load; apart from the server's own figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Generator {
@@ -168,7 +182,7 @@ impl fmt::Display for Report {
 }
 
 /// The longest latency that is told apart: an hour.
-const LATENCY_MAX_US: u64 = 3_600_000_000;
+pub(crate) const LATENCY_MAX_US: u64 = 3_600_000_000;
 
 /// Later than this at the 99th percentile, and the generator did not keep its schedule.
 const LATE_MAX_US: u64 = 50_000;
@@ -192,6 +206,8 @@ pub(crate) struct Statistics {
     pub(crate) observations: u64,
     pub(crate) reboots: u64,
     pub(crate) rebinds: u64,
+    pub(crate) misbehaved: u64,
+    pub(crate) requests_ignored: u64,
     pub(crate) lost: u64,
     pub(crate) writes: u64,
     pub(crate) executes: u64,
@@ -282,6 +298,8 @@ impl Statistics {
             observations: 0,
             reboots: 0,
             rebinds: 0,
+            misbehaved: 0,
+            requests_ignored: 0,
             lost: 0,
             writes: 0,
             executes: 0,
@@ -336,19 +354,7 @@ impl Statistics {
             .iter()
             .zip(&self.kinds)
             .filter(|(_, statistics)| statistics.span.count > 0)
-            .map(|(kind, statistics)| {
-                let at = |q| milliseconds(statistics.latency.value_at_quantile(q));
-                let max = milliseconds(statistics.latency.max());
-                (
-                    kind.name(),
-                    Latency {
-                        p50: at(0.5),
-                        p90: at(0.9),
-                        p99: at(0.99),
-                        max,
-                    },
-                )
-            })
+            .map(|(kind, statistics)| (kind.name(), Latency::of(&statistics.latency)))
             .collect();
         let late = self.late.value_at_quantile(0.99);
         let mut generator = ended.generator;
@@ -384,6 +390,8 @@ impl Statistics {
             ("executes", self.executes),
             ("reboots", self.reboots),
             ("rebinds", self.rebinds),
+            ("misbehaved", self.misbehaved),
+            ("requests_ignored", self.requests_ignored),
             ("datagrams_lost_on_purpose", self.lost),
         ]
         .into();

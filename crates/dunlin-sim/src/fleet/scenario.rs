@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer};
 
-use super::tree::SENSORS_MAX;
+use super::tree::{SENSORS_MAX, TEMPERATURE};
+use super::values::Values;
 
 /// The Clients and their fate.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -23,6 +24,10 @@ pub struct Scenario {
     pub lwm2m: String,
     /// How many Temperature instances (object 3303) a Client has: 1 to 70.
     pub sensors: u16,
+    /// How the Temperature moves.
+    pub values: Values,
+    /// Sensors beside Temperature.
+    pub object: Vec<SensorObject>,
     /// Gives every Client instance numbers of its own, so that no two register the same links.
     pub distinct_links: bool,
     /// De-register at the end.
@@ -43,8 +48,68 @@ pub struct Scenario {
     pub rebind: Option<NowAndThen>,
     /// Many restarts at once.
     pub storm: Vec<Storm>,
+    /// Clients whose firmware is bad.
+    pub bad_firmware: Vec<BadFirmware>,
     /// The transmission parameters of CoAP.
     pub coap: Coap,
+}
+
+/// A sensor of the IPSO kind: Sensor Value (5700), Sensor Units (5701), Reset (5605).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SensorObject {
+    /// Its object, 8 or more.
+    pub id: u16,
+    /// How many of them a Client has.
+    #[serde(default = "one")]
+    pub instances: u16,
+    /// The Sensor Units.
+    #[serde(default)]
+    pub unit: String,
+    /// How it moves.
+    #[serde(default)]
+    pub values: Values,
+}
+
+fn one() -> u16 {
+    1
+}
+
+/// What Clients do whose firmware is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Misbehaviour {
+    /// They restart and register anew, again and again.
+    Reboots,
+    /// They send Updates without waiting for the answer to the one before (against NSTART,
+    /// RFC 7252 §4.7).
+    Floods,
+    /// They send datagrams that are no CoAP.
+    Garbage,
+    /// They hear no request: nothing is acknowledged or answered.
+    Deaf,
+    /// Their values do not parse in the format they claim.
+    Nonsense,
+}
+
+/// Clients whose firmware is bad: they were given it at some time, and misbehave from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BadFirmware {
+    /// What they do.
+    pub does: Misbehaviour,
+    /// The part of the Clients that have it, 0 to 1.
+    pub share: f64,
+    /// From when on, from the start of the run.
+    #[serde(rename = "at_s", default, deserialize_with = "seconds")]
+    pub at: Duration,
+    /// How often each of them does it, at random with this mean; `deaf` and `nonsense` are always.
+    #[serde(rename = "every_s", default = "a_second", deserialize_with = "seconds")]
+    pub every: Duration,
+}
+
+fn a_second() -> Duration {
+    Duration::from_secs(1)
 }
 
 /// How registering is retried.
@@ -146,6 +211,8 @@ impl Default for Scenario {
             lifetime_s: 86_400,
             lwm2m: "1.0".to_owned(),
             sensors: 1,
+            values: Values::default(),
+            object: Vec::new(),
             distinct_links: false,
             deregister: false,
             register: Register::default(),
@@ -156,6 +223,7 @@ impl Default for Scenario {
             reboot: None,
             rebind: None,
             storm: Vec::new(),
+            bad_firmware: Vec::new(),
             coap: Coap::default(),
         }
     }
@@ -199,6 +267,9 @@ impl Default for Coap {
         }
     }
 }
+
+/// The longest Sensor Units that a short answer has room for.
+const UNIT_MAX: usize = 64;
 
 /// The longest Endpoint Client Name that a Register of ours has room for.
 const ENDPOINT_MAX: usize = 240;
@@ -289,9 +360,53 @@ impl Scenario {
         for storm in &self.storm {
             part("storm.share", storm.share)?;
         }
+        for bad in &self.bad_firmware {
+            part("bad_firmware.share", bad.share)?;
+            ensure!(
+                !bad.every.is_zero(),
+                "bad_firmware.every_s must be more than 0"
+            );
+        }
+        self.check_objects()?;
         if let Some(queue) = self.queue {
             part("queue.share", queue.share)?;
         }
+        Ok(())
+    }
+
+    fn check_objects(&self) -> Result<()> {
+        let of_objects = self.object.iter().map(|one| one.values);
+        for values in of_objects.chain([self.values]) {
+            ensure!(
+                values.are_valid(),
+                "values: low must not be above high, and period must be at least 1"
+            );
+        }
+        let mut seen = vec![TEMPERATURE];
+        let mut instances = u32::from(self.sensors);
+        for object in &self.object {
+            ensure!(
+                object.id >= 8,
+                "object.id must be 8 or more: 0 to 7 are not sensors"
+            );
+            ensure!(
+                !seen.contains(&object.id),
+                "object.id {} stands twice; Temperature (3303) is always there, see sensors",
+                object.id
+            );
+            ensure!(object.instances > 0, "object.instances must be at least 1");
+            ensure!(
+                object.unit.len() <= UNIT_MAX,
+                "object.unit must have at most {UNIT_MAX} bytes"
+            );
+            seen.push(object.id);
+            instances += u32::from(object.instances);
+        }
+        ensure!(
+            instances <= u32::from(SENSORS_MAX),
+            "sensors and object.instances must be {SENSORS_MAX} at most together, so that the links \
+             fit one datagram"
+        );
         Ok(())
     }
 
@@ -370,6 +485,15 @@ mod tests {
                 "[[storm]]\nat_s = 1\nwithin_s = 1\nshare = 2",
                 "storm.share",
             ),
+            ("[values]\nlow = 3\nhigh = 2", "values"),
+            ("[[object]]\nid = 3", "object.id"),
+            ("[[object]]\nid = 3303", "3303"),
+            ("[[object]]\nid = 3304\ninstances = 70", "object.instances"),
+            (
+                "[[bad_firmware]]\ndoes = \"reboots\"\nshare = 1\nevery_s = 0",
+                "bad_firmware.every_s",
+            ),
+            ("[[bad_firmware]]\ndoes = \"sings\"\nshare = 1", "does"),
             ("[coap]\nack_random_factor = 0.5", "coap.ack_random_factor"),
             ("[coap]\nack_timeout_s = -1", "seconds"),
         ] {

@@ -144,9 +144,23 @@ impl Secured {
         }
     }
 
-    /// The binding that a Client spoke with last.
-    pub(crate) fn binding(&self, client: u32) -> u16 {
-        self.bindings[client as usize]
+    /// A Client has restarted and knows nothing of a session; nor does it say goodbye.
+    pub(crate) fn forget(&mut self, now: Duration, client: u32) {
+        match &mut self.sessions[client as usize] {
+            Session::None => {}
+            // Its handshake goes on, as it would have done with other numbers.
+            Session::Opening(held) => held.clear(),
+            Session::Open(session) => {
+                let session = *session;
+                self.clients.remove(&session);
+                self.sessions[client as usize] = Session::None;
+                let before = self.outwards.len();
+                if self.dtls.close(now, session, 0).is_ok() {
+                    self.drain(now);
+                }
+                self.outwards.truncate(before);
+            }
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
@@ -220,27 +234,15 @@ mod tests {
     use super::*;
     use dunlin_transport::dtls::{Answer, Question, Secret, ServerSettings};
 
-    #[test]
-    fn each_client_has_a_session_with_its_own_key() {
-        let name = |client: u32| format!("urn:fleet:{client}");
-        let table = credentials(7, 3, name);
-        assert_eq!(table.lines().count(), 4);
-        assert!(table.contains("urn:fleet:2,psk,urn:fleet:2,64756e6c696e20666c65657400000009"));
+    fn name(client: u32) -> String {
+        format!("urn:fleet:{client}")
+    }
 
-        let server = Settings {
-            server: Some(ServerSettings::default()),
-            ..Settings::default()
-        };
-        let mut server = Dtls::new(server, [1; 32]);
-        let mut fleet = Secured::new(3, 7, [2; 32]);
-        let now = Duration::from_secs(1);
-        for client in 0..3 {
-            fleet.send(now, client, 5, &[client as u8; 4], name);
-        }
+    /// Carries what is said to and fro until nobody says anything; what the server heard.
+    fn talk(server: &mut Dtls, fleet: &mut Secured, now: Duration) -> Vec<Vec<u8>> {
         let mut heard = Vec::new();
         while !fleet.outwards.is_empty() {
-            for (client, binding, bytes) in std::mem::take(&mut fleet.outwards) {
-                assert_eq!(binding, 5);
+            for (client, _, bytes) in std::mem::take(&mut fleet.outwards) {
                 server.handle_receive(now, place(client), &bytes);
             }
             loop {
@@ -263,8 +265,42 @@ mod tests {
                 }
             }
         }
+        heard
+    }
+
+    #[test]
+    fn each_client_has_a_session_with_its_own_key() {
+        let table = credentials(7, 3, name);
+        assert_eq!(table.lines().count(), 4);
+        assert!(table.contains("urn:fleet:2,psk,urn:fleet:2,64756e6c696e20666c65657400000009"));
+
+        let server = Settings {
+            server: Some(ServerSettings::default()),
+            ..Settings::default()
+        };
+        let mut server = Dtls::new(server, [1; 32]);
+        let mut fleet = Secured::new(3, 7, [2; 32]);
+        let now = Duration::from_secs(1);
+        for client in 0..3 {
+            fleet.send(now, client, 5, &[client as u8; 4], name);
+        }
+        let mut heard = talk(&mut server, &mut fleet, now);
         heard.sort();
         assert_eq!(heard, [[0; 4], [1; 4], [2; 4]]);
         assert_eq!((fleet.handshakes, fleet.failures.len()), (3, 0));
+
+        // One restarts: it says nothing of that, and shakes hands anew when it has something to say.
+        fleet.forget(now, 1);
+        assert!(fleet.outwards.is_empty());
+        // Another has moved to another port meanwhile, and its session with it.
+        fleet.send(now, 2, 6, b"moved", name);
+        fleet.send(now, 1, 5, b"back", name);
+        let mut bindings: Vec<_> = fleet.outwards.iter().map(|one| (one.0, one.1)).collect();
+        bindings.sort_unstable();
+        assert_eq!(bindings, [(1, 5), (2, 6)]);
+        let mut heard = talk(&mut server, &mut fleet, now);
+        heard.sort();
+        assert_eq!(heard, [&b"back"[..], b"moved"]);
+        assert_eq!((fleet.handshakes, fleet.failures.len()), (4, 0));
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::reads::Reads;
 use super::scenario::Scenario;
 
-/// The most Clients in one process: their addresses are numbered in 127.1.0.0 to 127.16.255.255,
+/// The most Clients in one process: their addresses are numbered in 127.1.0.0 to 127.153.150.127,
 /// and their names with seven digits.
-pub const CLIENTS_MAX: u32 = 1_000_000;
+pub const CLIENTS_MAX: u32 = 10_000_000;
 
 /// The most Clients that need a socket each: below the usual limits of open files and of ports.
 pub const SOCKETS_MAX: u32 = 16_000;
@@ -43,6 +44,9 @@ pub struct FleetSettings {
     /// What chance comes from; without, from the operating system. Two runs with the same seed
     /// choose the same, and differ only by what the network and the server do.
     pub seed: Option<u64>,
+    /// Reads through the server's REST once every Client was switched on and has registered or has
+    /// given up, until the end.
+    pub reads: Option<Reads>,
     /// Show a line of progress on a terminal.
     pub progress: bool,
     /// End early, with a report, when the terminal says so (Ctrl-C).
@@ -70,6 +74,7 @@ impl FleetSettings {
             scenario: Scenario::default(),
             ledger: None,
             seed: None,
+            reads: None,
             progress: false,
             stop_on_interrupt: false,
         })
@@ -95,6 +100,10 @@ impl FleetSettings {
         ensure!(
             self.rate.is_finite() && self.rate > 0.0,
             "the rate must be more than 0"
+        );
+        ensure!(
+            self.reads.is_none() || self.duration.is_some(),
+            "Reads begin when all have registered: say with a duration when they end"
         );
         Ok(())
     }

@@ -12,13 +12,17 @@ use dunlin_coap::Code;
 use dunlin_lwm2m::ContentFormat;
 use dunlin_lwm2m::Path;
 
+use super::scenario::SensorObject;
+use super::values::Values;
+
 /// As many Temperature instances as links fit 1024 bytes, which a server must take without
 /// block-wise transfer (RFC 7252 §4.6): 14 bytes each at most.
 pub(crate) const SENSORS_MAX: u16 = 70;
 
 const SERVER: u16 = 1;
 const DEVICE: u16 = 3;
-const TEMPERATURE: u16 = 3303;
+/// Temperature (IPSO).
+pub(crate) const TEMPERATURE: u16 = 3303;
 
 /// The Sensor Value of a Temperature instance.
 const SENSOR_VALUE: u16 = 5700;
@@ -42,6 +46,10 @@ pub(crate) struct Tree<'a> {
     pub(crate) reading: u32,
     pub(crate) sensors: u16,
     pub(crate) distinct: bool,
+    /// How the Temperature moves.
+    pub(crate) values: Values,
+    /// Sensors beside Temperature.
+    pub(crate) others: &'a [SensorObject],
 }
 
 /// What a request for an action asks.
@@ -72,17 +80,9 @@ fn resources(object: u16) -> &'static [u16] {
     match object {
         SERVER => &[0, 1, 6, 7, 8],
         DEVICE => &[0, 1, 2, 3, 4, 9, 11, 16],
-        TEMPERATURE => &[5605, SENSOR_VALUE, 5701],
-        _ => &[],
+        // Temperature, and whatever a scenario adds: all of one shape.
+        _ => &[5605, SENSOR_VALUE, 5701],
     }
-}
-
-/// The value that the n-th notification of a Client carries: in steps that a float of 32 bits and a
-/// decimal text hold exactly, and never the same twice, so that what a server remembers tells which
-/// notification it was.
-pub(crate) fn reading(notification: u32) -> f32 {
-    // 24 bits of mantissa: beyond 2^24 steps, values would no longer be exact.
-    (notification & 0x00ff_ffff) as f32 * 0.25
 }
 
 impl Tree<'_> {
@@ -95,6 +95,19 @@ impl Tree<'_> {
                 format_args!(",</{TEMPERATURE}/{}>", self.instance(sensor)),
             );
         }
+        for other in self.others {
+            for instance in 0..other.instances {
+                put(out, format_args!(",</{}/{instance}>", other.id));
+            }
+        }
+    }
+
+    /// What the Sensor Value at `path` shows now: of the Temperature, or of another sensor.
+    pub(crate) fn sensor_value(&self, path: Path) -> f32 {
+        let object = path.ids().first().copied();
+        let other = self.others.iter().find(|other| Some(other.id) == object);
+        let values = other.map_or(self.values, |other| other.values);
+        values.at(self.number, self.reading)
     }
 
     /// Reads `path` in the format that was asked for, or in TLV. Appends the payload to `out` and
@@ -238,16 +251,23 @@ impl Tree<'_> {
         let count = match object {
             SERVER | DEVICE => 1,
             TEMPERATURE => self.sensors,
-            _ => return Err(Code::NOT_FOUND),
+            _ => self.other(object)?.instances,
         };
         let tree = *self;
         Ok((0..count).map(move |n| {
             if object == TEMPERATURE {
                 tree.instance(n)
             } else {
-                0
+                n
             }
         }))
+    }
+
+    fn other(&self, object: u16) -> Result<&SensorObject, Code> {
+        let mut others = self.others.iter();
+        others
+            .find(|other| other.id == object)
+            .ok_or(Code::NOT_FOUND)
     }
 
     fn has_instance(&self, object: u16, instance: u16) -> Result<(), Code> {
@@ -272,9 +292,14 @@ impl Tree<'_> {
             (DEVICE, 4) => Value::Action(Action::Reboot),
             (DEVICE, 9) => Value::Integer(i64::from(self.number % 101)),
             (DEVICE, 11) => Value::Multiple(0),
-            (TEMPERATURE, SENSOR_VALUE) => Value::Float(reading(self.reading)),
+            (TEMPERATURE, SENSOR_VALUE) => Value::Float(self.values.at(self.number, self.reading)),
             (TEMPERATURE, 5701) => Value::Text("Cel"),
-            (TEMPERATURE, 5605) => Value::Action(Action::Nothing),
+            (SERVER | DEVICE, _) => return Err(Code::NOT_FOUND),
+            (other, SENSOR_VALUE) => {
+                Value::Float(self.other(other)?.values.at(self.number, self.reading))
+            }
+            (other, 5701) => Value::Text(&self.other(other)?.unit),
+            (_, 5605) => Value::Action(Action::Nothing),
             _ => return Err(Code::NOT_FOUND),
         })
     }
@@ -396,6 +421,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::values::Moves;
     use std::collections::HashSet;
 
     fn tree() -> Tree<'static> {
@@ -407,6 +433,8 @@ mod tests {
             reading: 10,
             sensors: 2,
             distinct: false,
+            values: Values::default(),
+            others: &[],
         }
     }
 
@@ -552,8 +580,47 @@ mod tests {
     #[test]
     fn readings_are_exact_and_never_the_same_twice() {
         for n in [1, 2, 3, 1_000_001, 0x00ff_ffff] {
+            let reading = |n| {
+                Tree {
+                    reading: n,
+                    ..tree()
+                }
+                .sensor_value(path("/3303/0/5700"))
+            };
             assert_ne!(reading(n), reading(n - 1));
             assert_eq!(f64::from(reading(n)), f64::from(n) / 4.0);
+        }
+    }
+
+    #[test]
+    fn objects_of_the_scenario_stand_beside_temperature() {
+        let humidity = SensorObject {
+            id: 3304,
+            instances: 2,
+            unit: "%RH".to_owned(),
+            values: Values {
+                moves: Moves::Still,
+                low: 40.5,
+                ..Values::default()
+            },
+        };
+        let tree = Tree {
+            others: std::slice::from_ref(&humidity),
+            ..tree()
+        };
+        let mut links = Vec::new();
+        tree.links(&mut links);
+        assert!(links.ends_with(b",</3304/0>,</3304/1>"));
+        let mut out = Vec::new();
+        assert_eq!(
+            tree.read(path("/3304/1/5700"), Some(0), &mut out),
+            Ok(ContentFormat::TEXT)
+        );
+        assert_eq!(out, b"40.5");
+        assert_eq!(tree.sensor_value(path("/3304/1/5700")), 40.5);
+        assert_eq!(tree.sensor_value(path("/3303/0/5700")), 2.5);
+        for missing in ["/3304/2", "/3305", "/3304/0/9"] {
+            assert_eq!(tree.find(path(missing)), Err(Code::NOT_FOUND), "{missing}");
         }
     }
 

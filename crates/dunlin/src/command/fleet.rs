@@ -8,6 +8,8 @@ use clap::Args as ClapArgs;
 use dunlin_sim::fleet::{FleetSettings, Scenario, plot, run};
 use serde_json::json;
 
+use crate::api::Api;
+
 /// How long the yardstick measures unless told otherwise.
 const YARDSTICK_S: f64 = 5.0;
 
@@ -50,12 +52,14 @@ pub(crate) struct Args {
     /// Draw rates and latency over time into this SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Ask so many clients a second through the REST API, once all have registered, and report how long that takes
+    #[arg(long, value_name = "R", requires = "duration")]
+    reads: Option<f64>,
+    #[command(flatten)]
+    api: Api,
     /// Measure bare UDP on this machine instead
     #[arg(long, conflicts_with_all = ["server", "scenario", "ledger", "plot"])]
     yardstick: bool,
-    /// Print the report as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl Args {
@@ -64,7 +68,7 @@ impl Args {
         if self.yardstick {
             return yardstick(
                 duration.unwrap_or(Duration::from_secs_f64(YARDSTICK_S)),
-                self.json,
+                self.api.json,
             );
         }
         let server = self.server.as_deref().unwrap_or_default();
@@ -83,6 +87,7 @@ impl Args {
         settings.ledger = self.ledger;
         settings.seed = self.seed;
         settings.progress = true;
+        settings.reads = self.reads.map(|per_s| self.api.reads(per_s)).transpose()?;
         settings.stop_on_interrupt = true;
         let report = run(settings)?;
         if let Some(path) = &self.plot {
@@ -90,7 +95,7 @@ impl Args {
             std::fs::write(path, plot::svg(&report, &title))
                 .with_context(|| format!("the picture {} cannot be written", path.display()))?;
         }
-        if self.json {
+        if self.api.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
             println!("{report}");

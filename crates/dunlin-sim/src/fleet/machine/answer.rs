@@ -18,6 +18,7 @@ use super::Machine;
 use crate::fleet::client::{NONE, OBSERVATIONS_MAX, Observation, Phase};
 use crate::fleet::plan::milliseconds;
 use crate::fleet::report::Kind;
+use crate::fleet::scenario::Misbehaviour;
 use crate::fleet::tree::Action;
 
 /// Critical options that a request may carry and that we understand (RFC 7252 §5.4.1).
@@ -56,6 +57,10 @@ impl Machine {
     pub(super) fn answer(&mut self, now: Duration, client: u32, request: &Message<'_>) {
         let phase = self.clients[client as usize].phase;
         if !matches!(phase, Phase::Registering | Phase::Registered) {
+            return;
+        }
+        if self.plan.does(now, client, Misbehaviour::Deaf) {
+            self.statistics.requests_ignored += 1;
             return;
         }
         let mut action = Action::Nothing;
@@ -132,6 +137,9 @@ impl Machine {
             });
         }
         let format = tree.read(path, accept, &mut payload)?;
+        if self.plan.does(now, client, Misbehaviour::Nonsense) {
+            make_nonsense(&mut payload);
+        }
         let observe = match request.options.observe() {
             Some(0) => Some(self.observe(now, client, path, format, request)?),
             Some(1) => {
@@ -268,6 +276,12 @@ impl Machine {
         };
         self.send(now, client, &message);
     }
+}
+
+/// Bytes that are neither text nor TLV: no UTF-8, and a length that is never reached.
+pub(super) fn make_nonsense(payload: &mut Vec<u8>) {
+    payload.clear();
+    payload.extend_from_slice(&[0xff; 4]);
 }
 
 fn path(options: &Options<'_>) -> Result<Path, Code> {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use dunlin_coap::{Code, Message, MessageId, MessageType, OptionList, OptionNumber};
 
+use super::answer::make_nonsense;
 use super::{Machine, binding, from_ms};
 use crate::fleet::client::{Flags, NEVER, NONE, Phase};
 use crate::fleet::message::{RegisterTells, register_options, token, update_options};
 use crate::fleet::plan::milliseconds;
 use crate::fleet::report::Kind;
+use crate::fleet::scenario::Misbehaviour;
 use crate::fleet::wheel::Milliseconds;
 
 impl Machine {
@@ -178,6 +180,9 @@ impl Machine {
         let tree = self.tree(client, &endpoint);
         match tree.read(observation.path, Some(observation.format), &mut payload) {
             Ok(format) => {
+                if self.plan.does(now, client, Misbehaviour::Nonsense) {
+                    make_nonsense(&mut payload);
+                }
                 let mut options = OptionList::new();
                 options.push_uint(OptionNumber::OBSERVE, observation.sequence & 0x00ff_ffff);
                 options.push_uint(OptionNumber::CONTENT_FORMAT, format.0.into());
@@ -239,6 +244,8 @@ impl Machine {
                 }
                 self.next_update(now, client);
                 if let Some(after) = retry_after {
+                    // All who were told the same do not come back at once.
+                    let after = after.mul_f64(1.0 + self.uniform() / 2.0);
                     self.clients[client as usize].update_ms = milliseconds(now + after);
                 }
             }
@@ -265,7 +272,8 @@ impl Machine {
             .unwrap_or(register.retry)
             .mul_f64(1.0 + self.uniform() / 2.0);
         let record = &mut self.clients[client as usize];
-        record.attempts += 1;
+        // Who is told to come later has been heard, and comes later as often as it is told.
+        record.attempts += u8::from(retry_after.is_none());
         if record.attempts >= register.attempts {
             record.phase = Phase::GivenUp;
             self.statistics.error("register_given_up".to_owned());

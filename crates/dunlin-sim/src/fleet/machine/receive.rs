@@ -10,6 +10,7 @@ use crate::fleet::client::{Flags, NEVER, Phase};
 use crate::fleet::message::{empty, token};
 use crate::fleet::plan::milliseconds;
 use crate::fleet::report::Kind;
+use crate::fleet::scenario::Misbehaviour;
 
 impl Machine {
     pub(super) fn receive(&mut self, now: Duration, client: u32, message: &Message<'_>) {
@@ -49,12 +50,17 @@ impl Machine {
             return;
         }
         let (path, reading) = (self.observations.at(record.notifying).path, record.reading);
+        // The same whatever the name, which no sensor tells.
+        let value = self.tree(client, "").sensor_value(path);
         self.succeed(now, client);
-        self.fact(Fact::Notified {
-            client,
-            path,
-            reading,
-        });
+        if !self.plan.does(now, client, Misbehaviour::Nonsense) {
+            self.fact(Fact::Notified {
+                client,
+                path,
+                reading,
+                value,
+            });
+        }
         self.wake(now, client);
     }
 
