@@ -3,7 +3,7 @@
 //! Shards hand over what a commit told, in the order of the commits (the committer calls back on
 //! one thread); one thread here turns it into what the API shows. The hot path pays for one send.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -25,6 +25,9 @@ const BOOTSTRAPS_MAX: usize = 1_000;
 
 /// Values that are remembered of one Client: a path each.
 const VALUES_PER_CLIENT_MAX: usize = 1_024;
+
+/// Up to so many values of one Client no room is kept for more.
+const FEW_VALUES: usize = 4;
 
 /// What a commit told.
 #[derive(Debug)]
@@ -76,7 +79,16 @@ pub(crate) struct Known {
 struct ClientValues {
     /// Versions of the Objects the Client stated.
     versions: Vec<(u16, ObjectVersion)>,
-    paths: BTreeMap<Path, Value>,
+    /// By path. A vector, because most Clients have one or a few, and a tree would take room for
+    /// eleven: at a million Clients with one value each that is more than all the rest of them.
+    paths: Vec<Value>,
+}
+
+impl ClientValues {
+    fn find(&self, path: &Path) -> Result<usize, usize> {
+        self.paths
+            .binary_search_by(|value| value.reading.path.cmp(path))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +120,8 @@ impl Known {
     /// The last value at exactly this path, or of something around it.
     pub(crate) fn value(&self, endpoint: &EndpointName, path: Path) -> Option<(Reading, u64)> {
         let values = self.values.lock().expect("nobody panics while holding it");
-        let value = values.get(endpoint)?.paths.get(&path)?;
+        let known = values.get(endpoint)?;
+        let value = &known.paths[known.find(&path).ok()?];
         Some((value.reading.clone(), value.notifications))
     }
 
@@ -117,7 +130,7 @@ impl Known {
     pub(crate) fn cached(&self, endpoint: &EndpointName, path: Path) -> Option<Reading> {
         let values = self.values.lock().expect("nobody panics while holding it");
         let known = values.get(endpoint)?;
-        let readings = known.paths.values().map(|value| &value.reading);
+        let readings = known.paths.iter().map(|value| &value.reading);
         view::assemble(path, readings)
     }
 
@@ -149,21 +162,24 @@ impl Known {
     fn remember(&self, endpoint: &EndpointName, reading: Reading, notifications: u64) {
         let mut values = self.values.lock().expect("nobody panics while holding it");
         let known = values.entry(endpoint.clone()).or_default();
-        if known.paths.len() >= VALUES_PER_CLIENT_MAX && !known.paths.contains_key(&reading.path) {
-            return;
+        match known.find(&reading.path) {
+            Ok(at) => {
+                let value = &mut known.paths[at];
+                value.notifications += notifications;
+                value.reading = reading;
+            }
+            Err(_) if known.paths.len() >= VALUES_PER_CLIENT_MAX => {}
+            Err(at) => {
+                if known.paths.len() < FEW_VALUES {
+                    known.paths.reserve_exact(1);
+                }
+                let value = Value {
+                    reading,
+                    notifications,
+                };
+                known.paths.insert(at, value);
+            }
         }
-        let count = known
-            .paths
-            .get(&reading.path)
-            .map_or(0, |value| value.notifications);
-        let notifications = count + notifications;
-        known.paths.insert(
-            reading.path,
-            Value {
-                reading,
-                notifications,
-            },
-        );
     }
 
     /// The version of the Object that this Client has, as far as it is known.
@@ -326,6 +342,45 @@ fn run(known: &Known, told: &Receiver<Told>) {
                     known.feed.publish(Arc::new(event));
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunlin_lwm2m::{Node, Resource, Value as Content};
+
+    fn reading(path: &str, value: i64) -> Reading {
+        Reading {
+            path: path.parse().expect("a path"),
+            at: Timestamp(1),
+            version: ObjectVersion::V1_0,
+            node: Node::Resource(Resource::single(5700, Content::Integer(value))),
+        }
+    }
+
+    #[test]
+    fn a_client_with_one_value_keeps_room_for_one_and_a_newer_value_takes_the_place_of_the_older() {
+        let known = Known::default();
+        let name = EndpointName::new("meter").expect("a name");
+        for n in 1..=3 {
+            known.remember(&name, reading("/3/0/9", n), 1);
+        }
+        {
+            let values = known.values.lock().expect("nobody panicked");
+            assert_eq!(values[&name].paths.capacity(), 1);
+        }
+        let (kept, notifications) = known.value(&name, "/3/0/9".parse().unwrap()).expect("kept");
+        assert_eq!((kept.node, notifications), (reading("/3/0/9", 3).node, 3));
+
+        for n in (0..20).rev() {
+            known.remember(&name, reading(&format!("/3303/{n}/5700"), n), 1);
+        }
+        for n in 0..20 {
+            let path = format!("/3303/{n}/5700").parse().expect("a path");
+            let (kept, _) = known.value(&name, path).expect("kept");
+            assert_eq!(kept.node, reading("/3303/0/5700", n).node);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p dunlin-server --bench clients [-- CLIENTS] [distinct]`. With `distinct` no two
 //! Clients have the same list of objects. The machine alone, without sockets
-//! and store: commits are counted and dropped. The transport below is measured with the same
+//! and store: commits are counted and dropped. At the end stands what each part of a Client takes. The transport below is measured with the same
 //! datagrams, so that the difference is what the Server adds.
 #![allow(unsafe_code)] // An allocator that counts has to be one.
 
@@ -19,6 +19,7 @@ use dunlin_transport::coap::wire::datagram;
 use dunlin_transport::coap::{
     Code, Message, MessageId, MessageType, OptionList, OptionNumber, Token,
 };
+use dunlin_transport::dtls::{self, Dtls};
 use dunlin_transport::{
     Address, Config, Event, Now, Output as WireOutput, Port, Side, Transport, UplinkAnswer,
     WallTime,
@@ -82,7 +83,6 @@ fn main() {
 
     let before = IN_USE.load(Ordering::Relaxed);
     let registers: Vec<_> = all.iter_mut().enumerate().map(register).collect();
-    let prepared = IN_USE.load(Ordering::Relaxed) - before;
     let spent = bench.run(&mut all, &registers, |client, message| {
         client.location = message
             .options
@@ -102,7 +102,8 @@ fn main() {
         .sum();
     let held = IN_USE.load(Ordering::Relaxed) - before - locations;
     println!("{:<24}{:>8} bytes per Client", "memory", held / clients);
-    let _ = prepared;
+    let registered = held / clients;
+    let mut parts = Vec::new();
 
     for round in ["refresh", "refresh again"] {
         let updates: Vec<_> = all.iter_mut().map(|client| update(client, &[])).collect();
@@ -111,8 +112,10 @@ fn main() {
         });
         report(round, clients, spent);
     }
-    let wire = transport_alone(&mut all);
+    let (wire, peer) = transport_alone(&mut all);
     report("  transport alone", clients, wire);
+    parts.push(("address, peer, CoAP record", peer));
+    parts.push(("registration and timer", registered.saturating_sub(peer)));
 
     let updates: Vec<_> = all
         .iter_mut()
@@ -138,7 +141,67 @@ fn main() {
         "with an observation",
         held / clients
     );
+    parts.push(("observation", (held / clients).saturating_sub(registered)));
     println!("{} commits", bench.commits);
+    drop(bench);
+    parts.push(("session of DTLS", session_alone(clients)));
+    println!("\nbytes per Client, by part");
+    for (part, bytes) in parts {
+        println!("{part:<28}{bytes:>6}");
+    }
+}
+
+/// What a session of DTLS with a pre-shared key and a Connection ID takes, its handshake over.
+fn session_alone(clients: usize) -> usize {
+    let now = Duration::from_secs(10);
+    let server = dtls::Settings {
+        server: Some(dtls::ServerSettings::default()),
+        sessions_max: clients + 1,
+        ..dtls::Settings::default()
+    };
+    let mut server = Dtls::new(server, [3; 32]);
+    // The far ends take memory, too, and are dropped one by one.
+    let before = IN_USE.load(Ordering::Relaxed);
+    for index in 0..clients {
+        let mut far = Dtls::new(dtls::Settings::default(), [index as u8; 32]);
+        let mut host = [0; 16];
+        host[..8].copy_from_slice(&index.to_be_bytes());
+        let here = dtls::Address::other(host, 0);
+        let settings = dtls::ClientSettings::psk(name(index).as_str().as_bytes(), &[7; 16]);
+        far.connect(now, here, settings).expect("it may");
+        let mut connected = false;
+        while !connected {
+            let mut up = Vec::new();
+            loop {
+                match far.poll_output() {
+                    dtls::Output::Transmit(transmit) => up.push(transmit.bytes),
+                    dtls::Output::Event(dtls::Event::Connected(_)) => connected = true,
+                    dtls::Output::Timeout(_) => break,
+                    _ => {}
+                }
+            }
+            for bytes in up {
+                server.handle_receive(now, here, &bytes);
+                loop {
+                    match server.poll_output() {
+                        dtls::Output::Transmit(transmit) => {
+                            far.handle_receive(now, here, &transmit.bytes);
+                        }
+                        dtls::Output::Need(need) => {
+                            let key = dtls::Secret::from(&[7; 16][..]);
+                            server.handle_answer(now, need.id, dtls::Answer::Psk(Some(key)));
+                        }
+                        dtls::Output::Timeout(_) => break,
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    // The last flight is kept until the peer has shown that it has it, or until it is old.
+    server.handle_timeout(now + Duration::from_secs(300));
+    assert_eq!(server.session_count(), clients);
+    (IN_USE.load(Ordering::Relaxed) - before) / clients
 }
 
 struct Bench {
@@ -225,7 +288,7 @@ impl Bench {
 }
 
 /// The same refreshes through a transport whose role answers 2.04 to everything.
-fn transport_alone(all: &mut [Client]) -> Duration {
+fn transport_alone(all: &mut [Client]) -> (Duration, usize) {
     let side = Side::Server {
         strictness: Strictness::Lenient,
     };
@@ -279,7 +342,7 @@ fn transport_alone(all: &mut [Client]) -> Duration {
         "  transport alone",
         held / all.len()
     );
-    spent
+    (spent, held / all.len())
 }
 
 fn report(what: &str, clients: usize, spent: Duration) {
