@@ -106,22 +106,12 @@ impl Revoked {
             && match (&self.proof, identity) {
                 (Proof::Psk { identity }, Identity::PreSharedKey(shown)) => **shown == **identity,
                 (Proof::Rpk { fingerprint }, Identity::RawPublicKey(shown)) => shown == fingerprint,
-                (
-                    Proof::Certificate { fingerprint, .. },
-                    Identity::Certificate {
-                        fingerprint: shown, ..
-                    },
-                ) => shown == fingerprint,
-                (
-                    Proof::Subject(name),
-                    Identity::Certificate {
-                        common_name,
-                        alternative_names,
-                        ..
-                    },
-                ) => {
-                    common_name.as_ref() == Some(name)
-                        || alternative_names.iter().any(|one| one == name)
+                (Proof::Certificate { fingerprint, .. }, Identity::Certificate(shown)) => {
+                    shown.fingerprint == *fingerprint
+                }
+                (Proof::Subject(name), Identity::Certificate(shown)) => {
+                    shown.common_name.as_ref() == Some(name)
+                        || shown.alternative_names.iter().any(|one| one == name)
                 }
                 _ => false,
             }
@@ -454,6 +444,7 @@ mod tests {
     use dunlin_store::{Batch, Journal as _, MemoryStore, Retention};
 
     use super::*;
+    use dunlin_transport::CertificateIdentity;
 
     const ONE: &str = "000102030405060708090a0b0c0d0e0f";
     const TWO: &str = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
@@ -480,11 +471,11 @@ mod tests {
 
     fn issued(names: &[&str]) -> Identity {
         let mut names = names.iter().map(ToString::to_string);
-        Identity::Certificate {
+        Identity::Certificate(Box::new(CertificateIdentity {
             fingerprint: [9; 32],
             common_name: names.next(),
             alternative_names: names.collect(),
-        }
+        }))
     }
 
     struct Fixture {

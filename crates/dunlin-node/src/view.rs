@@ -118,7 +118,7 @@ fn security(identity: &Identity) -> Security {
         Identity::None => Security::Nosec,
         Identity::PreSharedKey(_) => Security::Psk,
         Identity::RawPublicKey(_) => Security::Rpk,
-        Identity::Certificate { .. } => Security::X509,
+        Identity::Certificate(_) => Security::X509,
     }
 }
 
@@ -130,13 +130,10 @@ fn identity(identity: &Identity) -> Option<String> {
             let digits = digest.iter().map(|byte| format!("{byte:02x}"));
             Some(format!("sha256:{}", digits.collect::<String>()))
         }
-        Identity::Certificate {
-            common_name,
-            alternative_names,
-            ..
-        } => common_name
-            .clone()
-            .or_else(|| alternative_names.first().cloned()),
+        Identity::Certificate(shown) => {
+            let mut names = shown.common_name.iter().chain(&shown.alternative_names);
+            names.next().cloned()
+        }
     }
 }
 
@@ -499,13 +496,9 @@ fn offered(identity: &Identity) -> Option<Proof> {
         Identity::RawPublicKey(fingerprint) => Some(Proof::Rpk {
             fingerprint: *fingerprint,
         }),
-        Identity::Certificate {
-            fingerprint,
-            common_name,
-            ..
-        } => Some(Proof::Certificate {
-            fingerprint: *fingerprint,
-            subject: common_name.clone(),
+        Identity::Certificate(shown) => Some(Proof::Certificate {
+            fingerprint: shown.fingerprint,
+            subject: shown.common_name.clone(),
             not_after: None,
         }),
     }
@@ -530,8 +523,11 @@ fn remedy(
             format!("{add} --psk {} --key KEY", quoted(text))
         }
         Identity::RawPublicKey(digest) => format!("{add} --rpk {}", fingerprint_text(digest)),
-        Identity::Certificate { fingerprint, .. } => {
-            format!("{add} --certificate {}", fingerprint_text(fingerprint))
+        Identity::Certificate(shown) => {
+            format!(
+                "{add} --certificate {}",
+                fingerprint_text(&shown.fingerprint)
+            )
         }
     })
 }

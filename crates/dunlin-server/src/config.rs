@@ -168,13 +168,9 @@ impl Admission {
             Identity::None => return Ruling::Allowed,
             Identity::PreSharedKey(identity) => **identity == *endpoint.as_bytes(),
             Identity::RawPublicKey(_) => false,
-            Identity::Certificate {
-                common_name,
-                alternative_names,
-                ..
-            } => {
-                common_name.as_deref() == Some(endpoint)
-                    || alternative_names.iter().any(|name| name == endpoint)
+            Identity::Certificate(shown) => {
+                shown.common_name.as_deref() == Some(endpoint)
+                    || shown.alternative_names.iter().any(|name| name == endpoint)
             }
         };
         match self {
@@ -189,16 +185,17 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dunlin_transport::CertificateIdentity;
 
     #[test]
     fn ts_7_1_names_are_held_against_identities() {
         let psk = Identity::PreSharedKey((*b"lamp-1").into());
         let rpk = Identity::RawPublicKey([0; 32]);
-        let x509 = Identity::Certificate {
+        let x509 = Identity::Certificate(Box::new(CertificateIdentity {
             fingerprint: [0; 32],
             common_name: Some("lamp-1".into()),
             alternative_names: vec!["urn:uuid:1".into()],
-        };
+        }));
         for (rule, name, identity, ruling) in [
             (Admission::Equal, "lamp-1", &Identity::None, Ruling::Allowed),
             (Admission::Equal, "lamp-1", &psk, Ruling::Allowed),

@@ -32,7 +32,7 @@ pub use event::{
 pub use map::request::Interface;
 pub use need::{DisconnectReason, SecurityAnswer, SecurityNeed, SecurityNeedId, SecurityRefused};
 pub use now::{Instant, Now, WallTime};
-pub use peer::{Identity, Peer, PeerId, STRANGERS_MAX};
+pub use peer::{CertificateIdentity, Identity, Peer, PeerId, STRANGERS_MAX};
 pub use port::Port;
 pub use route::{Route, is_client_hello, is_request, route};
 pub use security::identity_of;

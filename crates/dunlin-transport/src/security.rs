@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::address::Address;
 use crate::certificate::certificate_names;
 use crate::now::Instant;
-use crate::peer::Identity;
+use crate::peer::{CertificateIdentity, Identity};
 use crate::port::Port;
 
 /// A session that came over a restart is pinged at most so often at one address.
@@ -181,11 +181,11 @@ pub fn identity_of(peer: &PeerIdentity) -> Identity {
         PeerIdentity::RawPublicKey(key) => Identity::RawPublicKey(Sha256::digest(key).into()),
         PeerIdentity::Certificate(der) => {
             let names = certificate_names(der);
-            Identity::Certificate {
+            Identity::Certificate(Box::new(CertificateIdentity {
                 fingerprint: Sha256::digest(der).into(),
                 common_name: names.common_name,
                 alternative_names: names.alternative_names,
-            }
+            }))
         }
     }
 }

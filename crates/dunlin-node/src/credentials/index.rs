@@ -191,18 +191,15 @@ impl Index {
                 },
                 endpoint,
             ),
-            Identity::Certificate {
-                fingerprint,
-                common_name,
-                alternative_names,
-            } => {
-                let pin = pinned(fingerprint);
+            Identity::Certificate(shown) => {
+                let pin = pinned(&shown.fingerprint);
                 if self.find(door, &pin).is_some() {
                     return self.owned(door, &pin, endpoint);
                 }
-                let names: Vec<&str> = common_name
+                let names: Vec<&str> = shown
+                    .common_name
                     .iter()
-                    .chain(alternative_names)
+                    .chain(&shown.alternative_names)
                     .map(String::as_str)
                     .collect();
                 self.issued(door, &names, endpoint)

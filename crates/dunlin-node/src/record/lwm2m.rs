@@ -10,7 +10,7 @@ use dunlin_lwm2m::{
     ObjectInstanceId, ObjectLink, Path, Resource, ResourceId, ResourceInstanceId, ResourceValue,
     Value,
 };
-use dunlin_transport::{Address, Identity, Token, WallTime};
+use dunlin_transport::{Address, CertificateIdentity, Identity, Token, WallTime};
 use minicbor::data::Type;
 use minicbor::decode::Error;
 
@@ -178,16 +178,12 @@ impl Item for Identity {
             }
             Self::PreSharedKey(identity) => (1u8, Bytes(identity.to_vec())).write(w),
             Self::RawPublicKey(digest) => (2u8, Bytes(digest.to_vec())).write(w),
-            Self::Certificate {
-                fingerprint,
-                common_name,
-                alternative_names,
-            } => {
+            Self::Certificate(shown) => {
                 w.array(4).done();
                 w.u8(3).done();
-                common_name.write(w);
-                alternative_names.write(w);
-                w.bytes(fingerprint).done();
+                shown.common_name.write(w);
+                shown.alternative_names.write(w);
+                w.bytes(&shown.fingerprint).done();
             }
         }
     }
@@ -201,14 +197,14 @@ impl Item for Identity {
                 let digest = Bytes::read(r)?.0.try_into();
                 Self::RawPublicKey(digest.map_err(|_| Error::message("no SHA-256"))?)
             }
-            (3, 4) => Self::Certificate {
+            (3, 4) => Self::Certificate(Box::new(CertificateIdentity {
                 common_name: Item::read(r)?,
                 alternative_names: Item::read(r)?,
                 fingerprint: {
                     let digest = Bytes::read(r)?.0.try_into();
                     digest.map_err(|_| Error::message("no SHA-256"))?
                 },
-            },
+            })),
             _ => return Err(Error::message("no identity")),
         })
     }

@@ -319,13 +319,9 @@ fn shown(identity: &Identity) -> String {
             )
         }
         Identity::RawPublicKey(digest) => format!(" for the raw public key sha256:{}", hex(digest)),
-        Identity::Certificate {
-            fingerprint,
-            common_name,
-            ..
-        } => match common_name {
+        Identity::Certificate(shown) => match &shown.common_name {
             Some(name) => format!(" for the certificate of \"{}\"", name.escape_debug()),
-            None => format!(" for the certificate sha256:{}", hex(fingerprint)),
+            None => format!(" for the certificate sha256:{}", hex(&shown.fingerprint)),
         },
     }
 }
@@ -340,10 +336,7 @@ fn name_of(identity: &Identity) -> Option<EndpointName> {
         Identity::PreSharedKey(identity) => {
             EndpointName::new(core::str::from_utf8(identity).ok()?).ok()
         }
-        Identity::Certificate {
-            common_name: Some(name),
-            ..
-        } => EndpointName::new(name).ok(),
+        Identity::Certificate(shown) => EndpointName::new(shown.common_name.as_ref()?).ok(),
         _ => None,
     }
 }
