@@ -25,6 +25,7 @@ mod factory;
 mod firmware;
 #[doc(hidden)]
 pub mod fuzz;
+mod moving;
 mod notify;
 pub mod object;
 mod registering;

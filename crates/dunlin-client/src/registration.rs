@@ -118,6 +118,8 @@ pub(crate) struct Registration {
     pub(crate) refresh_at: Instant,
     /// The Server wants to hear nothing new before.
     quiet_until: Instant,
+    /// The Server is overloaded and wants to be asked no sooner.
+    asked_until: Instant,
     /// An Update is asked for, whether or not anything has changed.
     pub(crate) update_wanted: bool,
     /// A notification was not heard: nothing is told before an Update is answered.
@@ -137,6 +139,7 @@ impl Registration {
             expires_at: Instant::ZERO,
             refresh_at: Instant::ZERO,
             quiet_until: Instant::ZERO,
+            asked_until: Instant::ZERO,
             update_wanted: false,
             doubted: false,
             attempts: 0,
@@ -157,6 +160,16 @@ impl Registration {
     pub(crate) fn renew(&mut self, now: Instant) {
         self.attempts = 0;
         self.phase = Phase::Due { at: now };
+    }
+
+    /// Another attempt may work now: what waits for one after a failure waits no longer, but as long as
+    /// the Server asked for.
+    pub(crate) fn retry(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Due { at } if self.attempts > 0 => *at = now.max(self.asked_until).min(*at),
+            Phase::Registered if self.doubted => self.quiet_until = now,
+            _ => {}
+        }
     }
 
     /// What is to be done, given what the Server should know.
@@ -235,6 +248,7 @@ impl Registration {
         let jitter = jitter.clamp(0.8, 1.2);
         let pause = pause_after(self.attempts, jitter).max(asked_for.mul_f64(jitter.max(1.0)));
         self.attempts = self.attempts.saturating_add(1);
+        self.asked_until = now.saturating_add(asked_for);
         self.phase = Phase::Due {
             at: now.saturating_add(pause),
         };

@@ -80,6 +80,8 @@ pub(crate) struct World {
     pub(crate) commits: u64,
     /// All datagrams that have left the Client.
     pub(crate) sent: Vec<(Duration, Address, Vec<u8>)>,
+    /// Where the Client is: datagrams to any other place of its own are lost.
+    pub(crate) at: Address,
     /// Whether datagrams are lost, all of them.
     pub(crate) cut: bool,
     wire: VecDeque<(Address, Address, Vec<u8>)>,
@@ -120,6 +122,7 @@ impl World {
             state: None,
             commits: 0,
             sent: Vec::new(),
+            at: client_address(),
             cut: false,
             wire: VecDeque::new(),
             wake_up: None,
@@ -149,6 +152,7 @@ impl World {
                         .transport
                         .handle_receive(self.now, port, &from, None, &bytes);
                 }
+                None if to != self.at => {}
                 None => {
                     let sender = self.servers.iter().find(|one| one.address == from);
                     let port = sender.map_or(Port::Coap, |sender| sender.port);
@@ -177,7 +181,7 @@ impl World {
                     );
                     self.sent.push(record);
                     self.wire
-                        .push_back((client_address(), transmit.to, transmit.bytes));
+                        .push_back((self.at.clone(), transmit.to, transmit.bytes));
                 }
                 Output::Need(id, need) => self.needs.push((id, need)),
                 Output::Event(event) => self.news.push(event),
@@ -259,7 +263,7 @@ impl World {
         let peer = match one.port {
             Port::Coap => one
                 .transport
-                .peer_at(self.now, Port::Coap, &client_address(), None),
+                .peer_at(self.now, Port::Coap, &self.at, None),
             _ => one
                 .client
                 .expect("a session is spoken on that was spoken on"),
