@@ -310,6 +310,14 @@ fn tx_03_an_update_that_is_not_known_is_followed_by_a_register() {
 }
 
 #[test]
+fn tx_03_a_client_whose_address_changes_registers_anew() {
+    let (mut server, device, _) = registered_client();
+    device.moves_to([127, 0, 0, 7].into());
+    let again = server.take_register();
+    assert!(again.queries().contains(&"ep=device".into()));
+}
+
+#[test]
 fn lwm2m_cr_009_c_o_the_client_deregisters_when_it_stops() {
     let (mut server, device, _) = registered_client();
     let stopping = std::thread::spawn(move || device.stop());

@@ -5,7 +5,8 @@
 //! leave.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_client::lwm2m::{Path, ResourceValue};
@@ -14,11 +15,12 @@ use dunlin_client::{
     PackageStep, Port, Sample,
 };
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use crate::clock::now;
 use crate::clock::{self, sleep_until};
+use crate::way::{self, Turn, Watch, Ways};
 
 /// The longest datagram that is read: what UDP carries.
 const DATAGRAM_MAX: usize = 65_535;
@@ -57,6 +59,12 @@ pub trait Host: Send {
         None
     }
 
+    /// From which address of this machine datagrams to this place leave now; `None` when there is no
+    /// way. A Server hears of it when that has changed. The system knows.
+    fn source_of(&mut self, to: SocketAddr) -> Option<IpAddr> {
+        way::source_of(to)
+    }
+
     /// Whether this datagram is lost on purpose, in or out: for trials of bad networks.
     fn loses(&mut self) -> bool {
         false
@@ -67,6 +75,7 @@ pub trait Host: Send {
 #[derive(Clone, Debug)]
 pub struct ClientHandle {
     commands: mpsc::Sender<Command>,
+    network: Arc<Notify>,
 }
 
 impl ClientHandle {
@@ -93,6 +102,12 @@ impl ClientHandle {
         .await
     }
 
+    /// The network may be another one: looks from which address each Server is reached now. On Linux
+    /// the loop hears of it by itself.
+    pub fn network_changed(&self) {
+        self.network.notify_one();
+    }
+
     /// Answers what [`Host::package`] left open.
     pub async fn answer_package(
         &self,
@@ -111,6 +126,8 @@ pub struct ClientLoop<H> {
     client: Client,
     host: H,
     commands: mpsc::Receiver<Command>,
+    network: Arc<Notify>,
+    ways: Ways,
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
     lookups: JoinSet<(NeedId, Option<Address>)>,
@@ -127,10 +144,13 @@ impl<H: Host> ClientLoop<H> {
     #[must_use]
     pub fn new(client: Client, host: H) -> (Self, ClientHandle) {
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let network = Arc::new(Notify::new());
         let this = Self {
             client,
             host,
             commands,
+            network: network.clone(),
+            ways: Ways::default(),
             v4: None,
             v6: None,
             lookups: JoinSet::new(),
@@ -138,7 +158,8 @@ impl<H: Host> ClientLoop<H> {
             kept: 0,
             stopping: false,
         };
-        (this, ClientHandle { commands: sender })
+        let commands = sender;
+        (this, ClientHandle { commands, network })
     }
 
     /// Runs until every handle is gone and the Client has de-registered everywhere, or the grace
@@ -150,10 +171,11 @@ impl<H: Host> ClientLoop<H> {
         self.client.start(now());
         let mut timeout = self.drain().await?;
         let mut end = None;
+        let mut watch = Watch::new();
         let mut buffer = vec![0; DATAGRAM_MAX];
         let mut buffer6 = vec![0; DATAGRAM_MAX];
         while !(self.stopping && self.client.is_idle()) {
-            let wake = [timeout, end].into_iter().flatten().min();
+            let wake = [timeout, end, self.ways.next()].into_iter().flatten().min();
             tokio::select! {
                 received = receive(self.v4.as_ref(), &mut buffer) => {
                     self.received(received, &buffer);
@@ -174,7 +196,12 @@ impl<H: Host> ClientLoop<H> {
                         self.client.handle_answer(now(), need, Answer::Resolved(address));
                     }
                 }
+                () = watch.changed() => self.ways.doubt(clock::instant()),
+                () = self.network.notified() => self.ways.doubt(clock::instant()),
                 () = sleep_until(wake) => self.client.handle_timeout(now()),
+            }
+            if self.ways.next().is_some_and(|at| at <= clock::instant()) {
+                self.look();
             }
             timeout = self.drain().await?;
             if end.is_some_and(|end| end <= clock::instant()) {
@@ -182,6 +209,19 @@ impl<H: Host> ClientLoop<H> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the machine which Servers are reached another way than before.
+    fn look(&mut self) {
+        let servers: Vec<_> = self.client.ways().collect();
+        let host = &mut self.host;
+        for (server, turn) in self.ways.look(&servers, |to| host.source_of(to)) {
+            tracing::info!(%server, ?turn, "the way to a server");
+            match turn {
+                Turn::Changed => self.client.address_changed(now(), server),
+                Turn::Back => self.client.way_is_back(now(), server),
+            }
+        }
     }
 
     fn received(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
@@ -232,7 +272,15 @@ impl<H: Host> ClientLoop<H> {
                     self.client
                         .handle_answer(now(), need, Answer::Resolved(None));
                 }
-                Output::Event(event) => self.host.event(&mut self.client, now(), event),
+                Output::Event(event) => {
+                    if matches!(
+                        event,
+                        Event::Registered { .. } | Event::RegistrationFailed { .. }
+                    ) {
+                        self.ways.doubt(clock::instant());
+                    }
+                    self.host.event(&mut self.client, now(), event);
+                }
                 Output::Timeout(timeout) => return Ok(timeout),
             }
         }

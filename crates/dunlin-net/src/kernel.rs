@@ -281,6 +281,32 @@ pub(crate) fn enable(socket: BorrowedFd<'_>, flag: Flag) -> io::Result<()> {
     checked(result).map(drop)
 }
 
+/// A socket that becomes readable when an address, a link or a route of the machine has changed.
+pub(crate) fn watch_routes() -> io::Result<socket2::Socket> {
+    let domain = socket2::Domain::from(libc::AF_NETLINK);
+    let protocol = socket2::Protocol::from(libc::NETLINK_ROUTE);
+    let kind = socket2::Type::RAW.nonblocking().cloexec();
+    let socket = socket2::Socket::new_raw(domain, kind, Some(protocol))?;
+    let groups = libc::RTMGRP_LINK
+        | libc::RTMGRP_IPV4_IFADDR
+        | libc::RTMGRP_IPV4_ROUTE
+        | libc::RTMGRP_IPV6_IFADDR
+        | libc::RTMGRP_IPV6_ROUTE;
+    // SAFETY: the storage is larger than `sockaddr_nl` and zeroed, and all of that is written or may
+    // be zero; the length told is that of the address.
+    let ((), address) = unsafe {
+        socket2::SockAddr::try_init(|storage, length| {
+            let address = storage.cast::<libc::sockaddr_nl>();
+            (*address).nl_family = libc::AF_NETLINK as libc::sa_family_t;
+            (*address).nl_groups = groups as u32;
+            *length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+            Ok(())
+        })
+    }?;
+    socket.bind(&address)?;
+    Ok(socket)
+}
+
 /// Whose CPU time is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CpuClock {

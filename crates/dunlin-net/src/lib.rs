@@ -8,6 +8,7 @@
 //! - [`seed`]: the only entropy of the operating system.
 //! - [`socket`]: how a UDP socket is opened, and what the kernel granted of what we asked.
 //! - [`bearer`]: datagrams in batches.
+//! - [`way`]: from which address datagrams leave, and when that changes.
 //! - [`yardstick`]: what this machine can do in bare UDP, the limit that figures stand beside.
 
 pub mod bearer;
@@ -17,5 +18,6 @@ pub mod clock;
 mod kernel;
 pub mod seed;
 pub mod socket;
+pub mod way;
 #[cfg(target_os = "linux")]
 pub mod yardstick;

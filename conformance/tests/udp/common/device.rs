@@ -1,10 +1,12 @@
 //! Our Client with its loop and its socket, on a thread of its own.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dunlin_client::{Client, Config, Event, Factory, Now};
 use dunlin_lwm2m::operation::Binding;
@@ -22,7 +24,18 @@ pub(crate) const SAMPLER: &str = include_str!("sampler.xml");
 /// How long de-registering may take; scripted Servers mostly do not answer it.
 const GRACE: Duration = Duration::from_millis(300);
 
-struct Told(Sender<Event>);
+/// Who listens to a Client, and the network it believes to be in.
+struct Told {
+    events: Sender<Event>,
+    place: Arc<Place>,
+}
+
+/// Where a Client believes to be.
+struct Place {
+    address: Mutex<IpAddr>,
+    /// How often the Client has looked.
+    looks: AtomicUsize,
+}
 
 impl Host for Told {
     fn keep(&mut self, _state: &[u8]) -> io::Result<()> {
@@ -31,13 +44,20 @@ impl Host for Told {
 
     fn event(&mut self, _client: &mut Client, _now: Now, event: Event) {
         // A test that has seen enough listens no more.
-        let _ = self.0.send(event);
+        let _ = self.events.send(event);
+    }
+
+    fn source_of(&mut self, _to: SocketAddr) -> Option<IpAddr> {
+        let address = *self.place.address.lock().expect("nobody panics with it");
+        self.place.looks.fetch_add(1, Ordering::Release);
+        Some(address)
     }
 }
 
 pub(crate) struct Device {
     handle: Option<ClientHandle>,
     events: Receiver<Event>,
+    place: Arc<Place>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,7 +105,15 @@ impl Device {
         let seed = dunlin_net::seed::draw().expect("entropy");
         let client = Client::new(config, factory.build(), seed);
         let (told, events) = channel();
-        let (client_loop, handle) = ClientLoop::new(client, Told(told));
+        let place = Arc::new(Place {
+            address: Mutex::new(Ipv4Addr::LOCALHOST.into()),
+            looks: AtomicUsize::new(0),
+        });
+        let host = Told {
+            events: told,
+            place: place.clone(),
+        };
+        let (client_loop, handle) = ClientLoop::new(client, host);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -96,6 +124,7 @@ impl Device {
         Self {
             handle: Some(handle),
             events,
+            place,
             thread: Some(thread),
         }
     }
@@ -115,6 +144,18 @@ impl Device {
     pub(crate) fn set(&self, path: &str, value: impl Into<ResourceValue>) {
         let (path, value) = (path.parse().expect("a path"), value.into());
         self.run(move |client, now| client.set(now, path, value).expect("a value that fits"));
+    }
+
+    /// The system says that datagrams leave from there now.
+    pub(crate) fn moves_to(&self, address: IpAddr) {
+        // The first look says where it is, and is no news to anybody.
+        let begin = Instant::now();
+        while self.place.looks.load(Ordering::Acquire) == 0 {
+            assert!(begin.elapsed() < PATIENCE, "it never looks");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        *self.place.address.lock().expect("nobody panics with it") = address;
+        self.handle.as_ref().expect("it runs").network_changed();
     }
 
     /// Does something to the machine, and waits until it is done.
