@@ -261,9 +261,7 @@ impl World {
         let root = self.servers[server].root.clone();
         let one = &mut self.servers[server];
         let peer = match one.port {
-            Port::Coap => one
-                .transport
-                .peer_at(self.now, Port::Coap, &self.at, None),
+            Port::Coap => one.transport.peer_at(self.now, Port::Coap, &self.at, None),
             _ => one
                 .client
                 .expect("a session is spoken on that was spoken on"),
