@@ -38,7 +38,10 @@ NODE_COAP = pinned("NODE_COAP", "1.5.0")
 LESHAN_SOURCES = {1: ["Values", "Requests", "Given"], 2: ["Values", "Requests"], "2-bootstrap": ["Given"]}
 
 # No process of a trial outlives this, whatever happens to us.
-LIFE_S = 240
+LIFE_S = 420
+# How many times as long as on a machine of its own anything is waited for: a virtual machine of Java that starts
+# beside other work is slow, and what comes at once is not waited for any longer.
+PATIENCE = 4
 
 
 class Skipped(Exception):
@@ -164,7 +167,7 @@ class Process:
 
     def wait(self, pattern, since=0, within=15):
         """The first line since the mark that matches."""
-        end = time.monotonic() + within
+        end = time.monotonic() + within * PATIENCE
         with self.arrived:
             while True:
                 for line in self.lines[since:]:
@@ -251,7 +254,7 @@ class Dunlin:
         return self.until(lambda: self.client(endpoint), within, f"{endpoint} does not register")
 
     def until(self, condition, within, complaint):
-        end = time.monotonic() + within
+        end = time.monotonic() + within * PATIENCE
         while time.monotonic() < end:
             found = condition()
             if found:
@@ -411,7 +414,7 @@ class Kit:
             if not shutil.which(program):
                 raise Skipped(f"{program} is not installed (Debian: nodejs, npm)")
         place = fetched(f"node-coap-{NODE_COAP}", f"coap {NODE_COAP} of npm", lambda partial: [
-            "npm", "install", "--prefix", partial, "--silent", "--no-audit", "--no-fund", "--ignore-scripts",
+            "npm", "install", "--prefix", partial, "--loglevel", "error", "--no-audit", "--no-fund", "--ignore-scripts",
             f"coap@{NODE_COAP}"])
         return ["node", HERE / "node/peer.mjs"], {**os.environ, "DUNLIN_INTEROP_NODE": str(place)}
 
@@ -461,5 +464,8 @@ def fetch(command, what):
     except (OSError, subprocess.TimeoutExpired) as fault:
         raise Skipped(f"{what} could not be fetched: {fault}") from None
     if done.returncode != 0:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
-        raise Skipped(f"{what} could not be fetched: {lines[0][:300]}")
+        said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
+        missing = re.search(r"Could not find artifact (\S+)|(\S+:jar:\S+) was not found", said)
+        lines = said.strip().splitlines() or ["no reason given"]
+        reason = f"no {missing[1] or missing[2]}" if missing else re.sub(r"https?://\S+", "…", lines[0])[:300]
+        raise Skipped(f"{what} could not be fetched: {reason}")

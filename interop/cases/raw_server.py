@@ -75,7 +75,7 @@ def plain(kit, cases, server, port):
         since = server.mark()
         ask("2.04", "PUT", "/33555/0/0", "0", TEXT[::-1])
         # As text, or as the TLV that our Client chooses.
-        server.wait(f"event notified /33555/0/0 2.05 .*({TEXT[::-1]}|{TEXT[::-1].encode().hex()})", since, 4 if npm else 15)
+        server.wait(f"event notified /33555/0/0 2.05 .*({TEXT[::-1]}|{TEXT[::-1].encode().hex()})", since, 1 if npm else 15)
         ours = client.mark()
         server.ask("cancel /33555/0/0")
         client.wait("event ObservationEnded", ours)

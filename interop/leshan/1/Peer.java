@@ -453,6 +453,6 @@ public class Peer {
 
     static String outcome(LeshanServer server, Registration registration,
             DownlinkRequest<? extends LwM2mResponse> request) throws InterruptedException {
-        return Values.outcome(server.send(registration, request, 8000));
+        return Values.outcome(server.send(registration, request, 25_000));
     }
 }
