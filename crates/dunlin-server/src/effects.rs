@@ -75,6 +75,9 @@ pub(crate) struct Effects {
     number: u64,
     changes: Vec<Change>,
     events: Vec<Event>,
+    /// The answer of a mutation that has put out nothing else: of most of them. It comes before what is in
+    /// `after`, and does not wander through it.
+    answer: Option<Transmit>,
     after: VecDeque<Output>,
 }
 
@@ -92,6 +95,16 @@ impl Effects {
     /// Anything that needs no commit.
     pub(crate) fn live(&mut self, output: Output) {
         self.after.push_back(output);
+    }
+
+    /// A datagram that leaves.
+    #[inline]
+    pub(crate) fn transmit(&mut self, transmit: Transmit) {
+        if self.after.is_empty() && self.answer.is_none() {
+            self.answer = Some(transmit);
+        } else {
+            self.live(Output::Transmit(transmit));
+        }
     }
 
     /// The outcome of a request, told when commit `barrier` is durable.
@@ -125,6 +138,7 @@ impl Effects {
     }
 
     /// The commit, if there is one; then the rest.
+    #[inline]
     pub(crate) fn poll(&mut self) -> Option<Output> {
         if self.barrier() != 0 {
             self.number += 1;
@@ -135,6 +149,9 @@ impl Effects {
                 events: std::mem::take(&mut self.events),
             })));
         }
+        if let Some(transmit) = self.answer.take() {
+            return Some(Output::Transmit(transmit));
+        }
         self.after.pop_front()
     }
 
@@ -142,6 +159,9 @@ impl Effects {
     /// response by itself, and what it says - the first value of an observation that is made again,
     /// when a notification overtakes the answer - may be in this commit.
     fn hold_back(&mut self) {
+        if let Some(transmit) = &mut self.answer {
+            transmit.barrier = transmit.barrier.max(self.number);
+        }
         for output in &mut self.after {
             if let Output::Transmit(transmit) = output {
                 transmit.barrier = transmit.barrier.max(self.number);
@@ -154,6 +174,38 @@ impl Effects {
 mod tests {
     use super::*;
     use crate::command::Failed;
+
+    fn transmit(byte: u8) -> Transmit {
+        Transmit {
+            to: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+            local: None,
+            port: Port::Coap,
+            bytes: vec![byte],
+            barrier: 0,
+        }
+    }
+
+    #[test]
+    fn datagrams_leave_in_order_and_all_wait_for_the_commit() {
+        let mut effects = Effects::default();
+        effects.transmit(transmit(1));
+        effects.completed(
+            RequestId::from_bits(1),
+            Outcome::Failed(Failed::Cancelled),
+            0,
+        );
+        effects.transmit(transmit(2));
+        effects.change(Change::EndRequest(RequestId::from_bits(2)));
+        assert!(matches!(effects.poll(), Some(Output::Commit(_))));
+        let mut left = Vec::new();
+        while let Some(output) = effects.poll() {
+            left.push(match output {
+                Output::Transmit(transmit) => Some((transmit.bytes[0], transmit.barrier)),
+                _ => None,
+            });
+        }
+        assert_eq!(left, [Some((1, 1)), None, Some((2, 1))]);
+    }
 
     #[test]
     fn what_depends_on_a_commit_comes_after_it_and_names_it() {

@@ -111,6 +111,9 @@ pub struct Server {
     /// Who is known of those that were announced last; kept for its room.
     ahead: Vec<PeerId>,
     departed_timeout: Option<Instant>,
+    /// What the last [`Output::Timeout`] said, until something changes: a refresh mostly changes none
+    /// of what is waited for.
+    said: Option<Option<Instant>>,
     stats: Stats,
 }
 
@@ -159,6 +162,7 @@ impl Server {
             transport_timeout: None,
             ahead: Vec::new(),
             departed_timeout: None,
+            said: None,
             stats: Stats::default(),
         };
         server.change_cid_prefix();
@@ -242,7 +246,12 @@ impl Server {
         if let Some(output) = self.effects.poll() {
             return output;
         }
-        Output::Timeout(self.next_timeout().map(|(at, _)| at))
+        let said = match self.said {
+            Some(said) => said,
+            None => self.next_timeout().map(|(at, _)| at),
+        };
+        self.said = Some(said);
+        Output::Timeout(said)
     }
 
     /// Why the Server wants to be woken at the time that the last [`Output::Timeout`] said.
@@ -570,6 +579,7 @@ impl Server {
         }
     }
 
+    #[inline]
     fn let_go(&mut self, transmit: dunlin_transport::Transmit) {
         let dunlin_transport::Transmit {
             to,
@@ -579,17 +589,18 @@ impl Server {
             barrier,
         } = transmit;
         let barrier = barrier.min(self.effects.latest());
-        self.effects.live(Output::Transmit(Transmit {
+        self.effects.transmit(Transmit {
             to,
             local,
             port,
             bytes,
             barrier,
-        }));
+        });
     }
 
     /// Takes all news of the transport, then serves the Clients that were heard.
     fn pump(&mut self, now: Now) {
+        self.said = None;
         loop {
             match self.transport.poll_output() {
                 WireOutput::Transmit(transmit) => self.let_go(transmit),

@@ -15,6 +15,7 @@ mod map;
 mod need;
 mod now;
 mod peer;
+mod places;
 mod port;
 mod route;
 mod security;

@@ -4,17 +4,19 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use dunlin_coap::Barrier;
 use dunlin_dtls::SessionId;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap};
 
 use crate::address::Address;
 use crate::map::request::Interface;
 use crate::now::Instant;
+use crate::places::Places;
 use crate::port::Port;
 
 pub use dunlin_coap::PeerId;
@@ -78,12 +80,15 @@ const STRANGER_LIFETIME: Duration = Duration::from_secs(247);
 /// one, so that made-up source addresses cannot fill the memory (about 200 bytes each).
 pub const STRANGERS_MAX: usize = 200_000;
 
+/// Peers fetched beside each other: more than a processor has loads under way.
+const AHEAD: usize = 32;
+
 /// The peers of one machine, by id and by address.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    by_address: HashTable<u32>,
+    by_address: Places,
     by_session: HashMap<SessionId, u32>,
     hasher: DefaultHashBuilder,
     /// Peers that nobody holds, by the time at which they may be stale. One that is held
@@ -91,27 +96,87 @@ pub(crate) struct Peers {
     strangers: VecDeque<(Instant, u32)>,
 }
 
+/// In this order and of this size: the entry of a Client that refreshes is fetched from memory for each of its
+/// datagrams, and 64 bytes at their place are fetched at once.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Entry {
     address: Address,
     local: Option<IpAddr>,
-    port: Port,
-    /// What security proved; boxed, because of most peers that is nothing.
-    identity: Option<Box<Identity>>,
+    marks: Marks,
+    holds: u16,
+    /// In whole seconds, rounded up. Of a peer that is held it stands still: what counts then is when it
+    /// is released.
+    heard_s: u32,
     /// Of a peer at a secure door.
     secure: Option<Box<Secure>>,
-    interface: Interface,
-    holds: u16,
+}
+
+/// What of a peer fits into a few bits.
+#[derive(Clone, Copy, Debug)]
+struct Marks(u8);
+
+impl Marks {
+    /// The door, as its place in [`Port::ALL`].
+    const PORT: u8 = 0b11;
     /// In `strangers`, once.
-    queued: bool,
-    /// Whether datagrams from `address` are its own; false after it has moved on under another id.
-    mapped: bool,
-    heard: Instant,
+    const QUEUED: u8 = 0b100;
+    /// Datagrams from `address` are its own; not after it has moved on under another id.
+    const MAPPED: u8 = 0b1000;
+    /// It is spoken to on the bootstrap interface.
+    const BOOTSTRAP: u8 = 0b1_0000;
+
+    fn new(port: Port, marks: u8) -> Self {
+        Self(port.index() as u8 | marks)
+    }
+
+    #[inline]
+    fn port(self) -> Port {
+        Port::ALL[usize::from(self.0 & Self::PORT)]
+    }
+
+    fn set_port(&mut self, port: Port) {
+        self.0 = self.0 & !Self::PORT | port.index() as u8;
+    }
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// Sets or takes away a mark. Whether it was there.
+    fn set(&mut self, mark: u8, on: bool) -> bool {
+        let was = self.has(mark);
+        self.0 = if on { self.0 | mark } else { self.0 & !mark };
+        was
+    }
+}
+
+impl Entry {
+    fn heard(&self) -> Instant {
+        Duration::from_secs(self.heard_s.into())
+    }
+
+    #[inline]
+    fn set_heard(&mut self, now: Instant) {
+        self.heard_s = whole_seconds(now);
+    }
+
+    #[inline]
+    fn is_at(&self, port: Port, address: &Address) -> bool {
+        self.marks.port() == port && self.address == *address
+    }
+}
+
+fn whole_seconds(now: Instant) -> u32 {
+    let seconds = now.as_secs() + u64::from(now.subsec_nanos() != 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 /// What is kept of a peer at a secure door.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Secure {
+    /// What security proved.
+    identity: Identity,
     /// None once it is over.
     session: Option<SessionId>,
     /// The handshake is over.
@@ -120,6 +185,18 @@ struct Secure {
     floors: [(u64, Barrier); 2],
     /// What waits for the handshake.
     held_back: Vec<(Vec<u8>, Barrier)>,
+}
+
+impl Secure {
+    fn new(identity: Identity, session: Option<SessionId>) -> Self {
+        Self {
+            identity,
+            session,
+            connected: session.is_some(),
+            floors: <[(u64, Barrier); 2]>::default(),
+            held_back: Vec::new(),
+        }
+    }
 }
 
 /// More messages than this do not wait for a handshake: a Client has one request under way with a
@@ -136,17 +213,18 @@ impl Peers {
         local: Option<IpAddr>,
     ) -> PeerId {
         let hash = hash(&self.hasher, port, address);
-        let entries = &mut self.entries;
         let found = self
             .by_address
-            .find(hash, |index| is_at(entries, *index, port, address))
-            .copied();
+            .find(hash, |index| is_at(&self.entries, index, port, address));
         if let Some(index) = found {
-            let entry = entries[index as usize]
+            let entry = self.entries[index as usize]
                 .as_mut()
                 .expect("the table names live entries");
-            entry.heard = now;
-            if local.is_some() {
+            // What has not changed is not written: it need not go back to memory.
+            if entry.holds == 0 {
+                entry.set_heard(now);
+            }
+            if local.is_some() && entry.local != local {
                 entry.local = local;
             }
             return PeerId(index);
@@ -154,14 +232,10 @@ impl Peers {
         let index = self.insert(Entry {
             address: address.clone(),
             local,
-            port,
-            identity: None,
-            secure: None,
-            interface: Interface::Management,
+            marks: Marks::new(port, Marks::QUEUED | Marks::MAPPED),
             holds: 0,
-            queued: true,
-            mapped: true,
-            heard: now,
+            heard_s: whole_seconds(now),
+            secure: None,
         });
         self.strangers.push_back((now + STRANGER_LIFETIME, index));
         self.map(index);
@@ -181,18 +255,10 @@ impl Peers {
         let index = self.insert(Entry {
             address: address.clone(),
             local,
-            port,
-            identity: (identity != Identity::None).then(|| Box::new(identity)),
-            secure: Some(Box::new(Secure {
-                session,
-                connected: session.is_some(),
-                ..Secure::default()
-            })),
-            interface: Interface::Management,
+            marks: Marks::new(port, Marks::QUEUED),
             holds: 0,
-            queued: true,
-            mapped: false,
-            heard: now,
+            heard_s: whole_seconds(now),
+            secure: Some(Box::new(Secure::new(identity, session))),
         });
         self.strangers.push_back((now + STRANGER_LIFETIME, index));
         if let Some(session) = session {
@@ -224,13 +290,10 @@ impl Peers {
         peer: PeerId,
         identity: Identity,
     ) -> Vec<(Vec<u8>, Barrier)> {
-        let Some(entry) = self.entry_mut(peer) else {
+        let Some(secure) = self.secure_mut(peer) else {
             return Vec::new();
         };
-        entry.identity = Some(Box::new(identity));
-        let Some(secure) = &mut entry.secure else {
-            return Vec::new();
-        };
+        secure.identity = identity;
         secure.connected = true;
         core::mem::take(&mut secure.held_back)
     }
@@ -250,7 +313,8 @@ impl Peers {
         let Some(secure) = self.secure_mut(peer) else {
             return;
         };
-        let session = core::mem::take(secure).session;
+        let identity = core::mem::replace(&mut secure.identity, Identity::None);
+        let session = core::mem::replace(secure, Secure::new(identity, None)).session;
         if let Some(session) = session {
             self.by_session.remove(&session);
         }
@@ -285,7 +349,7 @@ impl Peers {
 
     pub(crate) fn heard_again(&mut self, now: Instant, peer: PeerId, local: Option<IpAddr>) {
         if let Some(entry) = self.entry_mut(peer) {
-            entry.heard = now;
+            entry.set_heard(now);
             entry.local = local.or(entry.local);
         }
     }
@@ -310,21 +374,36 @@ impl Peers {
         self.entry_mut(peer)?.secure.as_deref_mut()
     }
 
-    /// The peer in the clear at this address and door, if it is known.
-    #[inline]
-    pub(crate) fn find(&self, port: Port, address: &Address) -> Option<PeerId> {
-        self.by_address
-            .find(hash(&self.hasher, port, address), |index| {
-                is_at(&self.entries, *index, port, address)
-            })
-            .map(|index| PeerId(*index))
-    }
-
-    /// Fetches what is held of a peer into the caches of the processor.
-    #[inline]
-    pub(crate) fn touch(&self, peer: PeerId) {
-        if let Some(entry) = self.entry(peer) {
-            core::hint::black_box((entry.holds, entry.heard, entry.local));
+    /// Fetches what is held of the peers in the clear at these addresses into the caches of the processor, in steps
+    /// for all of them, so that the waits for memory lie beside each other. Those that are probably known
+    /// are appended to `known`.
+    pub(crate) fn look_ahead(
+        &self,
+        port: Port,
+        addresses: impl IntoIterator<Item = impl Borrow<Address>>,
+        known: &mut Vec<PeerId>,
+    ) {
+        let mut addresses = addresses.into_iter();
+        loop {
+            let (mut hashes, mut count, mut read) = ([0; AHEAD], 0, 0);
+            for (hash_of, address) in hashes.iter_mut().zip(&mut addresses) {
+                *hash_of = hash(&self.hasher, port, address.borrow());
+                read ^= self.by_address.touch(*hash_of);
+                count += 1;
+            }
+            core::hint::black_box(read);
+            let before = known.len();
+            let found = hashes[..count]
+                .iter()
+                .filter_map(|hash| self.by_address.find(*hash, |_| true));
+            known.extend(found.map(PeerId));
+            let read = known[before..].iter().fold(0, |read, peer| {
+                read ^ self.entry(*peer).map_or(0, |entry| entry.holds)
+            });
+            core::hint::black_box(read);
+            if count < AHEAD {
+                return;
+            }
         }
     }
 
@@ -347,11 +426,8 @@ impl Peers {
         let entry = entries[index as usize]
             .as_ref()
             .expect("it was just entered");
-        let key = hash(hasher, entry.port, &entry.address);
-        by_address.insert_unique(key, index, |other| {
-            let other = entries[*other as usize].as_ref().expect("it is mapped");
-            hash(hasher, other.port, &other.address)
-        });
+        let hash = hash(hasher, entry.marks.port(), &entry.address);
+        by_address.insert(hash, index);
     }
 
     fn unmap(&mut self, index: u32) {
@@ -364,11 +440,9 @@ impl Peers {
         let Some(entry) = entries[index as usize].as_mut() else {
             return;
         };
-        if core::mem::replace(&mut entry.mapped, false) {
-            let hash = hash(hasher, entry.port, &entry.address);
-            if let Ok(found) = by_address.find_entry(hash, |other| *other == index) {
-                found.remove();
-            }
+        if entry.marks.set(Marks::MAPPED, false) {
+            let hash = hash(hasher, entry.marks.port(), &entry.address);
+            by_address.remove(hash, index);
         }
     }
 
@@ -389,15 +463,18 @@ impl Peers {
         Some(Peer {
             address: entry.address.clone(),
             local: entry.local,
-            port: entry.port,
-            identity: entry.identity.as_deref().cloned().unwrap_or(Identity::None),
+            port: entry.marks.port(),
+            identity: entry
+                .secure
+                .as_ref()
+                .map_or(Identity::None, |secure| secure.identity.clone()),
         })
     }
 
     /// Where datagrams for this peer go, and from where they leave.
     pub(crate) fn route(&self, peer: PeerId) -> Option<(Address, Option<IpAddr>, Port)> {
         self.entry(peer)
-            .map(|entry| (entry.address.clone(), entry.local, entry.port))
+            .map(|entry| (entry.address.clone(), entry.local, entry.marks.port()))
     }
 
     pub(crate) fn is_held(&self, peer: PeerId) -> bool {
@@ -405,14 +482,16 @@ impl Peers {
     }
 
     pub(crate) fn interface(&self, peer: PeerId) -> Interface {
-        self.entry(peer)
-            .map(|entry| entry.interface)
-            .unwrap_or_default()
+        match self.entry(peer) {
+            Some(entry) if entry.marks.has(Marks::BOOTSTRAP) => Interface::Bootstrap,
+            _ => Interface::Management,
+        }
     }
 
     pub(crate) fn use_interface(&mut self, peer: PeerId, interface: Interface) {
         if let Some(entry) = self.entry_mut(peer) {
-            entry.interface = interface;
+            let bootstrap = interface == Interface::Bootstrap;
+            entry.marks.set(Marks::BOOTSTRAP, bootstrap);
         }
     }
 
@@ -427,7 +506,11 @@ impl Peers {
             return;
         };
         entry.holds = entry.holds.saturating_sub(1);
-        if entry.holds == 0 && !core::mem::replace(&mut entry.queued, true) {
+        if entry.holds > 0 {
+            return;
+        }
+        entry.set_heard(now);
+        if !entry.marks.set(Marks::QUEUED, true) {
             self.strangers.push_back((now + STRANGER_LIFETIME, peer.0));
         }
     }
@@ -445,8 +528,8 @@ impl Peers {
         let entry = self.entry_mut(peer).expect("asked above");
         entry.address = address;
         entry.local = local;
-        entry.port = port;
-        entry.mapped = true;
+        entry.marks.set_port(port);
+        entry.marks.set(Marks::MAPPED, true);
         self.map(peer.0);
     }
 
@@ -457,7 +540,7 @@ impl Peers {
         if let Some(entry) = self.entries.get_mut(peer.0 as usize)
             && let Some(entry) = entry.take()
         {
-            if entry.queued {
+            if entry.marks.has(Marks::QUEUED) {
                 self.strangers.retain(|(_, index)| *index != peer.0);
             }
             self.free.push(peer.0);
@@ -474,9 +557,10 @@ impl Peers {
             let entry = self
                 .entry_mut(PeerId(index))
                 .expect("queued peers are there");
-            entry.queued = entry.holds == 0 && entry.heard + STRANGER_LIFETIME > now;
-            if entry.queued {
-                let due = entry.heard + STRANGER_LIFETIME;
+            let due = entry.heard() + STRANGER_LIFETIME;
+            let stays = entry.holds == 0 && due > now;
+            entry.marks.set(Marks::QUEUED, stays);
+            if stays {
                 self.strangers.push_back((due, index));
             } else if entry.holds == 0 {
                 return Some(PeerId(index));
@@ -492,7 +576,7 @@ impl Peers {
             let entry = self
                 .entry_mut(PeerId(index))
                 .expect("queued peers are there");
-            entry.queued = false;
+            entry.marks.set(Marks::QUEUED, false);
             if entry.holds == 0 {
                 return Some(PeerId(index));
             }
@@ -521,10 +605,11 @@ fn hash(hasher: &DefaultHashBuilder, port: Port, address: &Address) -> u64 {
     }
 }
 
+#[inline]
 fn is_at(entries: &[Option<Entry>], index: u32, port: Port, address: &Address) -> bool {
     entries[index as usize]
         .as_ref()
-        .is_some_and(|entry| entry.port == port && entry.address == *address)
+        .is_some_and(|entry| entry.is_at(port, address))
 }
 
 #[cfg(test)]
@@ -542,6 +627,11 @@ mod tests {
     #[test]
     fn an_identity_is_small_because_one_is_kept_of_every_client() {
         assert!(size_of::<Identity>() <= 40, "{}", size_of::<Identity>());
+    }
+
+    #[test]
+    fn a_peer_has_one_line_of_the_cache() {
+        assert_eq!(size_of::<Option<Entry>>(), 64);
     }
 
     #[test]

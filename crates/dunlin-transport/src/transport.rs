@@ -202,7 +202,7 @@ impl Transport {
 
     /// Datagrams from there are about to be handed in. It changes nothing: what is held of those of
     /// their senders that are known is fetched into the caches of the processor, and they are appended
-    /// to `known`.
+    /// to `known`: a hint, since by chance there may be others among them.
     pub fn look_ahead(
         &self,
         port: Port,
@@ -210,13 +210,8 @@ impl Transport {
         known: &mut Vec<PeerId>,
     ) {
         let before = known.len();
-        let found = from
-            .into_iter()
-            .filter_map(|at| self.peers.find(port, at.borrow()));
-        known.extend(found);
-        let found = &known[before..];
-        found.iter().for_each(|peer| self.peers.touch(*peer));
-        self.coap.look_ahead(found);
+        self.peers.look_ahead(port, from, known);
+        self.coap.look_ahead(&known[before..]);
     }
 
     /// The time of the last [`Output::Timeout`] has come, or any other time.

@@ -88,6 +88,7 @@ impl Server {
         let client = self.book.client_mut(key);
         if at < client.armed {
             client.armed = at;
+            self.said = None;
             self.timers.set(key, instant(at));
         }
     }

@@ -121,7 +121,11 @@ fn decode_refresh_datagram(bytes: &[u8]) -> Option<(MessageId, Token, [u8; LOCAT
     }
     let (token, options) = rest.split_at_checked(usize::from(first & 0x0f))?;
     let location: &[u8; LOCATION_LENGTH] = options.strip_prefix(OPTIONS)?.try_into().ok()?;
-    if !location.iter().all(u8::is_ascii_alphanumeric) {
+    // All of them, since stopping at the first that is wrong costs more than going on to the end.
+    let fits = location
+        .iter()
+        .fold(true, |fits, byte| fits & byte.is_ascii_alphanumeric());
+    if !fits {
         return None;
     }
     let message_id = MessageId(u16::from_be_bytes([*high, *low]));
