@@ -63,6 +63,8 @@ impl Index {
     pub(super) fn insert(&mut self, endpoint: EndpointName, kept: Kept) {
         self.enter(&endpoint, &kept);
         let list = self.by_endpoint.entry(endpoint).or_default();
+        // Most names have one, and there may be a million names.
+        list.reserve_exact(1);
         list.push(kept);
         list.sort_by_key(|one| (one.added_at, one.id));
     }
@@ -80,7 +82,8 @@ impl Index {
     }
 
     /// Exchanges the list of a name, and returns what stood there.
-    pub(super) fn replace(&mut self, endpoint: &EndpointName, after: Vec<Kept>) -> Vec<Kept> {
+    pub(super) fn replace(&mut self, endpoint: &EndpointName, mut after: Vec<Kept>) -> Vec<Kept> {
+        after.shrink_to_fit();
         let before = self.by_endpoint.remove(endpoint).unwrap_or_default();
         for old in &before {
             for door in [Door::Server, Door::Bootstrap] {
