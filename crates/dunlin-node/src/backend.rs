@@ -266,7 +266,7 @@ impl NodeBackend {
         let version = self.version_at(endpoint, command.path()).await;
         let completion = view::outcome(command, outcome, self.now(), version)?;
         if let dunlin_api::backend::CompletionAnswer::Values(reading) = &completion.answer {
-            self.known.answered(endpoint, reading.clone());
+            self.known.values.remember(endpoint, reading.clone(), 0);
         }
         Ok(ApiOutcome::Completed(completion))
     }
@@ -360,7 +360,7 @@ impl NodeBackend {
         let mut observations: Vec<Observation> = views
             .into_iter()
             .map(|view| {
-                let value = self.known.value(endpoint, view.path);
+                let value = self.known.values.value(endpoint, view.path);
                 Observation {
                     path: view.path,
                     since: view.established.then(|| view::time(view.made_at)),
@@ -496,7 +496,7 @@ impl Backend for NodeBackend {
     fn cached<'a>(&'a self, endpoint: &'a EndpointName, path: Path) -> Answer<'a, Reading> {
         Box::pin(async move {
             self.registration(endpoint).await?;
-            self.known.cached(endpoint, path).ok_or_else(|| {
+            self.known.values.cached(endpoint, path).ok_or_else(|| {
                 Problem::new(
                     Code::ValueUnknown,
                     format!("Nothing is known of {path} yet."),
@@ -563,7 +563,7 @@ impl Backend for NodeBackend {
                     Problem::new(Code::StoreUnavailable, format!("An event: {error}."))
                 })?;
                 let (commit, index) = (event.position.commit.0, event.position.index as usize);
-                let version = |path| self.known.version(&stored.endpoint, path);
+                let version = |path| self.known.values.version(&stored.endpoint, path);
                 events.extend(view::event(commit, index, &stored, &version).map(Arc::new));
             }
             Ok(Replay {

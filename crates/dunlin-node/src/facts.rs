@@ -1,22 +1,19 @@
-//! From the Server machine's changes to rows of the store, and back at the next start.
+//! From the Server machine's changes to rows of the store; `loading` reads them back at a start.
 //!
 //! A change that amends a row (a lifetime that is longer, an address that moved, a notification
 //! that came) is a small row of its own beside the large one, so that nothing is read before it is
 //! written. Every row carries a *stamp* that rises with each change of this shard; at the start the
 //! rows of one Client are laid over each other in the order of their stamps.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dunlin_lwm2m::{EndpointName, Path};
-use dunlin_server::change::{
-    Change, Departed, NotificationKey, Observation, Registration, Request, Session, Snapshot,
-};
+use dunlin_server::change::{Change, Departed, NotificationKey, Observation, Registration};
 use dunlin_server::{Commit, Event, EventKind, RequestId};
 use dunlin_store::{Batch, Fact, Store, StoreError, Table};
-use dunlin_transport::dtls::Secret;
 use dunlin_transport::{Address, WallTime};
 
 use crate::bootstraps;
@@ -27,21 +24,21 @@ use crate::record::{
 use crate::vault::Vault;
 
 /// A registration.
-const REGISTRATION: u8 = b'r';
+pub(crate) const REGISTRATION: u8 = b'r';
 /// A registration that lives longer than its own row says.
-const RENEWAL: u8 = b'e';
+pub(crate) const RENEWAL: u8 = b'e';
 /// A session of DTLS, sealed.
-const SESSION: u8 = b's';
+pub(crate) const SESSION: u8 = b's';
 /// Numbers of a session that may be in use beyond what its own row says.
-const RESERVATION: u8 = b'q';
+pub(crate) const RESERVATION: u8 = b'q';
 /// A registration that is reached elsewhere than its own row says.
-const MOVE: u8 = b'm';
+pub(crate) const MOVE: u8 = b'm';
 /// A registration that has ended.
-const DEPARTED: u8 = b'd';
+pub(crate) const DEPARTED: u8 = b'd';
 /// An observation.
-const OBSERVATION: u8 = b'o';
+pub(crate) const OBSERVATION: u8 = b'o';
 /// The last notification of an observation.
-const NOTIFICATION: u8 = b'n';
+pub(crate) const NOTIFICATION: u8 = b'n';
 
 /// Why the stored state cannot be taken up.
 #[derive(Debug, thiserror::Error)]
@@ -72,19 +69,19 @@ pub enum LoadError {
 }
 
 /// A row and when it was written, in the order of changes.
-struct Stamped<T> {
-    stamp: u64,
-    fact: T,
+pub(crate) struct Stamped<T> {
+    pub(crate) stamp: u64,
+    pub(crate) fact: T,
 }
 
 macro_rules! stamped {
     ($($type:ty),+ $(,)?) => {$(structure!(Stamped<$type> { stamp, fact });)+};
 }
 
-struct Renewal {
-    expires_at: WallTime,
-    contact_at: WallTime,
-    interval_s: u32,
+pub(crate) struct Renewal {
+    pub(crate) expires_at: WallTime,
+    pub(crate) contact_at: WallTime,
+    pub(crate) interval_s: u32,
 }
 structure!(Renewal {
     expires_at,
@@ -92,15 +89,15 @@ structure!(Renewal {
     interval_s
 });
 
-struct SealedSession {
-    exported: Bytes,
-    reserved: u64,
+pub(crate) struct SealedSession {
+    pub(crate) exported: Bytes,
+    pub(crate) reserved: u64,
 }
 structure!(SealedSession { exported, reserved });
 
-struct Moved {
-    address: Address,
-    local: Option<IpAddr>,
+pub(crate) struct Moved {
+    pub(crate) address: Address,
+    pub(crate) local: Option<IpAddr>,
 }
 structure!(Moved { address, local });
 
@@ -119,6 +116,9 @@ stamped!(
 #[derive(Debug)]
 pub(crate) struct Recorder {
     stamp: u64,
+    /// The last stamp of all shards: a Client goes from one to another, and rows that the second writes
+    /// must come after those of the first.
+    stamps: Arc<AtomicU64>,
     vault: Arc<Vault>,
     /// The registration that was written last, and its bytes: the event that tells it holds the same.
     written: Option<Arc<Registration>>,
@@ -126,26 +126,42 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder whose stamps come after every stamp that was ever written.
-    pub(crate) fn new(last_stamp: u64, vault: Arc<Vault>) -> Self {
+    /// A recorder for a new store; see [`Self::come_after`]. All shards share the stamps.
+    pub(crate) fn new(stamps: Arc<AtomicU64>, vault: Arc<Vault>) -> Self {
         Self {
-            stamp: last_stamp,
+            stamp: 0,
+            stamps,
             vault,
             written: None,
             bytes: Vec::new(),
         }
     }
 
+    /// Stamps come after this one from now on: a row of a fact that is being taken up has it.
+    pub(crate) fn come_after(&mut self, stamp: u64) {
+        self.stamps.fetch_max(stamp, Ordering::Relaxed);
+    }
+
     /// Adds a commit to the batch of this turn.
     pub(crate) fn record(&mut self, commit: &Commit, store: &dyn Store, batch: &mut Batch) {
         for change in &commit.changes {
-            self.stamp = (self.stamp + 1).max(batch.at_ms.saturating_mul(1_000));
+            self.stamp = self.next_stamp(batch.at_ms);
             self.change(change, store, batch);
         }
         batch
             .events
             .extend(commit.events.iter().map(|event| self.event(event)));
         self.written = None;
+    }
+
+    fn next_stamp(&self, at_ms: u64) -> u64 {
+        let next = |last: u64| (last + 1).max(at_ms.saturating_mul(1_000));
+        let before = self
+            .stamps
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(next(last))
+            });
+        next(before.expect("it is always updated"))
     }
 
     fn event(&self, event: &Event) -> Vec<u8> {
@@ -242,6 +258,7 @@ impl Recorder {
             Change::Forget { endpoint } => {
                 batch.delete(registrations, client_key(DEPARTED, endpoint));
                 forget_observations(endpoint, store, batch);
+                crate::values::forget(endpoint, store, batch);
             }
             Change::Observe(observation) => {
                 let key = observation_key(OBSERVATION, &observation.endpoint, observation.path);
@@ -320,24 +337,6 @@ fn forget_observations(endpoint: &EndpointName, store: &dyn Store, batch: &mut B
     }
 }
 
-/// Everything that was stored, and the greatest stamp.
-#[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) last_stamp: u64,
-}
-
-impl Loaded {
-    fn read<T>(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(u64, T), LoadError>
-    where
-        Stamped<T>: crate::record::Item,
-    {
-        let row: Stamped<T> = read_row(table, key, value)?;
-        self.last_stamp = self.last_stamp.max(row.stamp);
-        Ok((row.stamp, row.fact))
-    }
-}
-
 pub(crate) fn read_row<T: crate::record::Item>(
     table: Table,
     key: &[u8],
@@ -347,20 +346,6 @@ pub(crate) fn read_row<T: crate::record::Item>(
         let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
         LoadError::Row { table, key, error }
     })
-}
-
-/// Reads the durable state of all shards.
-pub(crate) fn load(store: &dyn Store, vault: &Vault) -> Result<Loaded, LoadError> {
-    let mut loaded = Loaded::default();
-    load_registrations(store, vault, &mut loaded)?;
-    load_observations(store, &mut loaded)?;
-    walk(store, Table::Requests, |key, value| {
-        let request: Request = read_row(Table::Requests, key, value)?;
-        loaded.snapshot.requests.insert(request.id, request);
-        Ok(())
-    })?;
-    bootstraps::load(store, &mut loaded.snapshot)?;
-    Ok(loaded)
 }
 
 /// Visits every row of a table until one does not read.
@@ -378,121 +363,6 @@ pub(crate) fn walk(
         }
     })?;
     failed.map_or(Ok(()), Err)
-}
-
-/// Rows come kind by kind in the order of their letters: departed, renewals, moves, reservations,
-/// registrations, sessions.
-fn load_registrations(
-    store: &dyn Store,
-    vault: &Vault,
-    loaded: &mut Loaded,
-) -> Result<(), LoadError> {
-    let table = Table::Registrations;
-    let mut reservations: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
-    let mut departed: HashMap<EndpointName, u64> = HashMap::new();
-    let mut renewals: HashMap<Vec<u8>, (u64, Renewal)> = HashMap::new();
-    let mut moves: HashMap<Vec<u8>, (u64, Moved)> = HashMap::new();
-    walk(store, table, |key, value| {
-        let (kind, name) = key.split_first().expect("keys have at least one byte");
-        match *kind {
-            DEPARTED => {
-                let (stamp, row): (_, Departed) = loaded.read(table, key, value)?;
-                departed.insert(row.endpoint.clone(), stamp);
-                loaded.snapshot.departed.insert(row.endpoint.clone(), row);
-            }
-            RENEWAL => {
-                renewals.insert(name.to_vec(), loaded.read(table, key, value)?);
-            }
-            MOVE => {
-                moves.insert(name.to_vec(), loaded.read(table, key, value)?);
-            }
-            RESERVATION => {
-                reservations.insert(name.to_vec(), loaded.read(table, key, value)?);
-            }
-            SESSION => {
-                let (stamp, row): (_, SealedSession) = loaded.read(table, key, value)?;
-                let later = reservations.remove(name).filter(|(at, _)| *at > stamp);
-                let reserved = later.map_or(row.reserved, |(_, up_to)| up_to.max(row.reserved));
-                load_session(vault, key, &row.exported.0, reserved, loaded);
-            }
-            REGISTRATION => {
-                let (stamp, mut row): (_, Registration) = loaded.read(table, key, value)?;
-                if departed
-                    .get(&row.endpoint)
-                    .is_some_and(|later| *later > stamp)
-                {
-                    return Ok(());
-                }
-                loaded.snapshot.departed.remove(&row.endpoint);
-                if let Some((_, renewal)) = renewals.remove(name).filter(|(at, _)| *at > stamp) {
-                    row.expires_at = renewal.expires_at;
-                    row.contact_at = renewal.contact_at;
-                    row.interval_s = renewal.interval_s;
-                }
-                if let Some((_, moved)) = moves.remove(name).filter(|(at, _)| *at > stamp) {
-                    row.address = moved.address;
-                    row.local = moved.local;
-                }
-                loaded
-                    .snapshot
-                    .registrations
-                    .insert(row.endpoint.clone(), row);
-            }
-            _ => {}
-        }
-        Ok(())
-    })
-}
-
-/// A session that does not open - the key file is another one - costs its Client a handshake, and
-/// nothing else.
-fn load_session(vault: &Vault, key: &[u8], sealed: &[u8], reserved: u64, loaded: &mut Loaded) {
-    let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
-    let Some(endpoint) = name.and_then(|name| EndpointName::new(name).ok()) else {
-        return;
-    };
-    if !loaded.snapshot.registrations.contains_key(&endpoint) {
-        return;
-    }
-    match vault.open_sealed(key, sealed) {
-        Ok(exported) => {
-            let session = Session {
-                endpoint: endpoint.clone(),
-                exported: Secret::from(&exported[..]),
-                reserved,
-            };
-            loaded.snapshot.sessions.insert(endpoint, session);
-        }
-        Err(error) => {
-            tracing::warn!(%endpoint, %error, "a stored session does not open; its client makes a new one");
-        }
-    }
-}
-
-/// Notifications come before the observations they belong to.
-fn load_observations(store: &dyn Store, loaded: &mut Loaded) -> Result<(), LoadError> {
-    let table = Table::Observations;
-    let mut notifications: HashMap<Vec<u8>, (u64, NotificationKey)> = HashMap::new();
-    walk(store, table, |key, value| {
-        let (kind, rest) = key.split_first().expect("keys have at least one byte");
-        match *kind {
-            NOTIFICATION => {
-                notifications.insert(rest.to_vec(), loaded.read(table, key, value)?);
-            }
-            OBSERVATION => {
-                let (stamp, mut row): (_, Observation) = loaded.read(table, key, value)?;
-                if let Some((_, last)) = notifications.remove(rest).filter(|(at, _)| *at > stamp) {
-                    row.last = Some(last);
-                }
-                loaded
-                    .snapshot
-                    .observations
-                    .insert((row.endpoint.clone(), row.path), row);
-            }
-            _ => {}
-        }
-        Ok(())
-    })
 }
 
 /// Whether a row of the two tables of this module reads; says why not.
@@ -597,7 +467,8 @@ mod tests {
             };
             let store = MemoryStore::new(Retention::default());
             let mut batch = Batch::new(1);
-            Recorder::new(41, Arc::new(Vault::ephemeral())).record(&commit, &store, &mut batch);
+            Recorder::new(Arc::default(), Arc::new(Vault::ephemeral()))
+                .record(&commit, &store, &mut batch);
             let row = batch.facts[0].value().expect("it is put");
             let row: Stamped<Registration> = decode(row).expect("it reads");
             assert_eq!((row.stamp, &row.fact), (1_000, &*stored));

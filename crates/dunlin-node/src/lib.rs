@@ -11,6 +11,7 @@ mod credentials;
 mod directory;
 mod facts;
 mod identity;
+mod loading;
 mod node;
 mod profiles;
 mod provisioning;
@@ -20,6 +21,7 @@ mod shard;
 mod telemetry;
 mod teller;
 mod tokens;
+mod values;
 mod vault;
 mod view;
 

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,23 +22,22 @@ use dunlin_net::socket::{Granted, SocketOptions};
 use dunlin_net::{clock, seed};
 use dunlin_server::bootstrap::{BootstrapRun, Finding, Profile};
 use dunlin_server::config::Admission;
-use dunlin_server::{
-    BootstrapConfig, BootstrapRunId, Server, ServerConfig, Snapshot, VirtualShards,
-};
+use dunlin_server::{BootstrapConfig, BootstrapRunId, Server, ServerConfig, VirtualShards};
 use dunlin_store::{
     Committer, CommitterSettings, CommitterState, Durability, FjallStore, MemoryStore, Retention,
     Store, StoreError, StoreSettings, Table,
 };
-use dunlin_transport::{Address, Port};
+use dunlin_transport::Port;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Folder, NodeBackend};
 use crate::config::{self, Config};
-use crate::credentials::{Credentials, Door};
+use crate::credentials::Credentials;
 use crate::directory::Directory;
-use crate::facts::{self, LoadError, Recorder};
+use crate::facts::{LoadError, Recorder};
 use crate::identity::{IdentityError, ServerIdentity};
+use crate::loading::{self, Loaded, Part};
 use crate::profiles::Profiles;
 use crate::provisioning::{self, Provisioning, ServerPublic};
 use crate::record::decode;
@@ -47,13 +47,21 @@ use crate::shard::{
 use crate::telemetry::Telemetry;
 use crate::teller::{self, Known, Teller};
 use crate::tokens;
+use crate::values::{self, Checkpoints};
 use crate::vault::{Vault, VaultError};
 
 /// Threads of the HTTP side. It waits for shards and disks, and computes little.
 const HTTP_THREADS: usize = 2;
 
-/// Events of the log that are read again at a start, for the values and requests shown last.
-const RECALL_EVENTS_MAX: usize = 50_000;
+/// Commits of the log that are read again at a start, for the requests that are shown last; last values
+/// may want a few more, see [`values`].
+const RECALL_COMMITS: u64 = 50_000;
+
+/// Events that are read of it at once.
+const RECALL_PAGE: usize = 1_000;
+
+/// Parts of what was stored that wait for a shard at a start.
+const PARTS_UNDER_WAY: usize = 4;
 
 /// How often old events are let go of.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -155,11 +163,6 @@ impl Node {
         let profiles = Profiles::load(&*store, vault.clone())?;
         let folder = (*data == Data::Folder).then_some(config.data.as_path());
         let identity = ServerIdentity::open(config, folder)?;
-        let mut loaded = facts::load(&*store, &vault)?;
-        drop_revoked(&credentials, &mut loaded.snapshot);
-        let restored = loaded.snapshot.registrations.len();
-        recall(&known, &*store, &loaded.snapshot);
-
         let count = shard_count(config);
         let sockets = open_sockets(config, count, &mut warnings)?;
         let doors = sockets.addresses.clone();
@@ -171,8 +174,9 @@ impl Node {
         let committer = Committer::start(store.clone(), CommitterSettings::default())
             .map_err(|error| system("a thread", error))?;
         let committer = Arc::new(committer);
-        let (teller, teller_thread) =
-            teller::start(known.clone()).map_err(|error| system("a thread", error))?;
+        let submitter = committer.submitter().expect("it was just started");
+        let (teller, teller_thread) = teller::start(known.clone(), Checkpoints::new(submitter))
+            .map_err(|error| system("a thread", error))?;
         let ready = Arc::new(AtomicBool::new(false));
         let provisioning = Provisioning::new(provisioning::Parts {
             profiles: profiles.clone(),
@@ -195,13 +199,14 @@ impl Node {
             directory: Arc::default(),
             provisioning: provisioning.clone(),
             stats: (0..count).map(|_| Arc::default()).collect(),
-            last_stamp: loaded.last_stamp,
+            stamps: Arc::default(),
             vault,
+            credentials: credentials.clone(),
             dtls: identity.settings(config, count),
             client_anchors: Arc::new(identity.client_anchors.clone()),
             revocations: (0..count).map(|_| Arc::default()).collect(),
         };
-        let (shards, threads) = started.shards(sockets, loaded.snapshot)?;
+        let (shards, threads, restored) = started.shards(sockets)?;
         subscribe(&committer, &shards);
         watch(&credentials, &shards, &started.revocations);
         let backend = Arc::new(NodeBackend {
@@ -466,35 +471,50 @@ fn load_registry(store: &dyn Store) -> Result<Registry, StartError> {
     failed.map_or(Ok(registry), |error| Err(error.into()))
 }
 
-/// Reads the newest part of the log again: last values, and requests that ended lately.
-fn recall(known: &Known, store: &dyn Store, snapshot: &Snapshot) {
-    snapshot
-        .registrations
-        .values()
-        .for_each(|one| known.learn_versions(one));
-    let newest = store.newest();
-    let mut at = store.oldest();
+/// Brings back what is known without asking a shard: last values from their table and from what the
+/// log tells since, and from the newest part of the log the requests that ended lately.
+fn recall(known: &Known, store: &dyn Store, directory: &Directory) -> Result<(), LoadError> {
+    let mark = values::load(&known.values, store, directory)?;
+    let newest = store.newest().commit.0;
     // Commits have about one event each in a quiet fleet: begin so many commits before the end.
-    let begin = newest.commit.0.saturating_sub(RECALL_EVENTS_MAX as u64);
+    let lately = newest.saturating_sub(RECALL_COMMITS);
+    let begin = mark.map_or(lately, |mark| mark.min(lately));
+    let mut at = store.oldest();
     if at.commit.0 < begin {
         at = dunlin_store::Position::end_of(dunlin_store::CommitNumber(begin));
     }
-    let mut left = RECALL_EVENTS_MAX;
-    while left > 0 {
-        let Ok(page) = store.read(at, left.min(1_000)) else {
-            return;
+    // What is committed from now on, the teller learns.
+    loop {
+        let page = match store.read(at, RECALL_PAGE) {
+            Ok(page) => page,
+            // A start verifies what is not yet in the tables; `dunlin check --data` verifies the rest.
+            Err(error) => {
+                tracing::warn!(%error, "the log does not read; last values may be older than they were");
+                break;
+            }
         };
         for event in &page.events {
-            if let Ok(stored) = decode::<dunlin_server::Event>(&event.bytes) {
+            let commit = event.position.commit.0;
+            if commit > newest {
+                break;
+            }
+            // An event of a later dunlin is not for us.
+            let Ok(stored) = decode::<dunlin_server::Event>(&event.bytes) else {
+                continue;
+            };
+            if mark.is_some_and(|mark| commit <= mark) {
+                known.learn_end(&stored);
+            } else {
                 known.learn(&stored);
             }
         }
-        left -= page.events.len().min(left);
-        if page.end || page.next == at {
-            return;
+        if page.end || page.next == at || page.next.commit.0 > newest {
+            break;
         }
         at = page.next;
     }
+    known.values.completed();
+    Ok(())
 }
 
 /// A socket, and what the kernel granted of its buffers.
@@ -615,6 +635,14 @@ fn open_http(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
     })
 }
 
+/// What a shard takes up before it hears its Clients.
+enum Stored {
+    /// Some of it.
+    Part(Part),
+    /// That was all; and where sessions are, by address.
+    All(Arc<HashMap<SocketAddr, u16>>),
+}
+
 /// What shards are made from.
 struct Started<'a> {
     config: &'a Config,
@@ -626,91 +654,68 @@ struct Started<'a> {
     directory: Arc<Directory>,
     provisioning: Provisioning,
     stats: Vec<Arc<LoopStats>>,
-    last_stamp: u64,
+    stamps: Arc<AtomicU64>,
     vault: Arc<Vault>,
+    credentials: Credentials,
     dtls: dunlin_transport::dtls::Settings,
     client_anchors: Arc<Vec<Vec<u8>>>,
     /// By shard.
     revocations: Vec<Revocations>,
 }
 
-type Running = (Arc<Vec<ShardHandle>>, Vec<JoinHandle<()>>);
+/// The shards, their threads, and how many registrations they have taken up.
+type Running = (Arc<Vec<ShardHandle>>, Vec<JoinHandle<()>>, usize);
 
 impl Started<'_> {
-    fn shards(&mut self, sockets: Sockets, snapshot: Snapshot) -> Result<Running, StartError> {
-        let mut snapshots = self.divide(snapshot);
-        let session_shards = Arc::new(self.session_shards(&snapshots));
+    /// Starts the shards; all of them take up their parts of what was stored while it is read.
+    fn shards(&mut self, sockets: Sockets) -> Result<Running, StartError> {
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..self.count)
             .map(|_| mpsc::channel(INBOX_MAX))
             .map(|(inbox, receiver)| (ShardHandle { inbox }, receiver))
             .unzip();
         let handles = Arc::new(handles);
         let mut threads = Vec::with_capacity(self.count);
-        let parts = sockets
-            .bearers
-            .into_iter()
-            .zip(inboxes)
-            .zip(snapshots.drain(..));
-        for (index, ((sockets, inbox), snapshot)) in parts.enumerate() {
+        let mut starting = Vec::with_capacity(self.count);
+        let mut restoring = Vec::with_capacity(self.count);
+        for (index, (sockets, inbox)) in sockets.bearers.into_iter().zip(inboxes).enumerate() {
+            let (parts, stored) = std::sync::mpsc::sync_channel(PARTS_UNDER_WAY);
+            restoring.push(parts);
             let (told, started) = std::sync::mpsc::channel();
-            let make = self.maker(index, handles.clone(), session_shards.clone())?;
+            starting.push(started);
+            let make = self.maker(index, handles.clone())?;
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || run_shard(make, sockets, snapshot, inbox, &told));
+                .spawn(move || run_shard(make, sockets, &stored, inbox, &told));
             threads.push(thread.map_err(|error| system("a thread", error))?);
+        }
+        let loaded = self.restore(&restoring)?;
+        recall(&self.known, &*self.store, &self.directory)?;
+        let restored = loaded.registrations;
+        let sessions = Arc::new(loaded.session_shards);
+        for shard in restoring {
+            // One that could not open its sockets has said so.
+            let _ = shard.send(Stored::All(sessions.clone()));
+        }
+        for started in starting {
             let started = started.recv().unwrap_or(Ok(()));
             started.map_err(|error| system("a socket", error))?;
         }
-        Ok((handles, threads))
+        Ok((handles, threads, restored))
     }
 
-    /// What was stored, by the shard that owns the virtual shard of each registration.
-    fn divide(&self, snapshot: Snapshot) -> Vec<Snapshot> {
-        let mut parts: Vec<Snapshot> = (0..self.count).map(|_| Snapshot::default()).collect();
-        for (name, registration) in snapshot.registrations {
-            let shard = usize::from(registration.id.virtual_shard().0) % self.count;
-            self.directory.claim(&name, shard);
-            parts[shard].registrations.insert(name, registration);
-        }
-        for (name, session) in snapshot.sessions {
-            let shard = self.directory.owner(&name).unwrap_or(0);
-            parts[shard].sessions.insert(name, session);
-        }
-        for (name, departed) in snapshot.departed {
-            let shard = usize::from(departed.id.virtual_shard().0) % self.count;
-            self.directory.claim(&name, shard);
-            parts[shard].departed.insert(name, departed);
-        }
-        for (key, observation) in snapshot.observations {
-            let shard = self.directory.owner(&key.0).unwrap_or(0);
-            parts[shard].observations.insert(key, observation);
-        }
-        for (id, request) in snapshot.requests {
-            let shard = self.directory.owner(&request.endpoint).unwrap_or(0);
-            parts[shard].requests.insert(id, request);
-        }
-        for (id, run) in snapshot.bootstraps {
-            let shard = usize::from(id.virtual_shard().0) % self.count;
-            parts[shard].bootstraps.insert(id, run);
-        }
-        parts
-    }
-
-    /// Where the sessions of before this start are, by address: with one shard nobody asks.
-    fn session_shards(&self, parts: &[Snapshot]) -> HashMap<SocketAddr, u16> {
-        let mut shards = HashMap::new();
-        if self.count == 1 {
-            return shards;
-        }
-        for (index, part) in (0..).zip(parts) {
-            for name in part.sessions.keys() {
-                if let Some(Address::Udp(at)) = part.registrations.get(name).map(|one| &one.address)
-                {
-                    shards.insert(*at, index);
-                }
-            }
-        }
-        shards
+    /// Reads what was stored, and hands it to the shards.
+    fn restore(&self, shards: &[SyncSender<Stored>]) -> Result<Loaded, LoadError> {
+        let sources = loading::Sources {
+            store: &*self.store,
+            vault: &self.vault,
+            credentials: &self.credentials,
+            directory: &self.directory,
+            known: &self.known,
+            shards: self.count,
+        };
+        loading::load(&sources, &mut |shard, part| {
+            let _ = shards[shard].send(Stored::Part(part));
+        })
     }
 
     /// Everything a shard needs that can be handed to its thread.
@@ -718,7 +723,6 @@ impl Started<'_> {
         &self,
         index: usize,
         peers: Arc<Vec<ShardHandle>>,
-        session_shards: Arc<HashMap<SocketAddr, u16>>,
     ) -> Result<impl FnOnce(Vec<(Port, UdpBearer)>) -> Shard + Send + use<>, StartError> {
         let seed = seed::draw().map_err(|error| system("entropy", error))?;
         let mut config = server_config(self.config, index, self.count);
@@ -731,7 +735,7 @@ impl Started<'_> {
         let (store, teller) = (self.store.clone(), self.teller.clone());
         let (directory, stats) = (self.directory.clone(), self.stats[index].clone());
         let provisioning = self.provisioning.clone();
-        let (last_stamp, vault) = (self.last_stamp, self.vault.clone());
+        let (stamps, vault) = (self.stamps.clone(), self.vault.clone());
         Ok(move |bearers| {
             Shard::new(Parts {
                 index,
@@ -740,8 +744,7 @@ impl Started<'_> {
                 bearers,
                 client_anchors,
                 revocations,
-                session_shards,
-                recorder: Recorder::new(last_stamp, vault),
+                recorder: Recorder::new(stamps, vault),
                 store,
                 submitter,
                 teller,
@@ -781,7 +784,7 @@ fn server_config(config: &Config, index: usize, shards: usize) -> ServerConfig {
 fn run_shard(
     make: impl FnOnce(Vec<(Port, UdpBearer)>) -> Shard,
     sockets: Vec<(Port, Opened)>,
-    snapshot: Snapshot,
+    stored: &std::sync::mpsc::Receiver<Stored>,
     inbox: mpsc::Receiver<Input>,
     started: &std::sync::mpsc::Sender<io::Result<()>>,
 ) {
@@ -804,7 +807,14 @@ fn run_shard(
             Ok(bearers) => make(bearers),
             Err(error) => return drop(started.send(Err(error))),
         };
-        shard.restore(snapshot);
+        loop {
+            match stored.recv() {
+                Ok(Stored::Part(part)) => shard.restore(part),
+                Ok(Stored::All(sessions)) => break shard.learn_sessions(sessions),
+                // What was stored does not read: nothing is started.
+                Err(_) => return,
+            }
+        }
         let _ = started.send(Ok(()));
         shard.run(inbox).await;
     });
@@ -831,17 +841,6 @@ fn watch(credentials: &Credentials, shards: &Arc<Vec<ShardHandle>>, waiting: &[R
             // A full inbox wakes the shard as well, and it looks there each turn.
             let _ = shard.inbox.try_send(Input::Revoked);
         }
-    });
-}
-
-/// A session whose credential was revoked while its record was not yet removed does not live again.
-fn drop_revoked(credentials: &Credentials, snapshot: &mut Snapshot) {
-    let registrations = &snapshot.registrations;
-    snapshot.sessions.retain(|name, _| {
-        registrations.get(name).is_some_and(|registration| {
-            let identity = &registration.identity;
-            credentials.allows(Door::Server, identity, name).is_ok()
-        })
     });
 }
 

@@ -20,8 +20,9 @@ pub fn validate(table: Table, key: &[u8], value: &[u8]) -> Result<(), String> {
         Table::Credentials => return crate::credentials::validate(key, value),
         Table::Profiles => return crate::profiles::validate(value),
         Table::Bootstraps => return crate::bootstraps::validate(key, value),
-        // Nothing of these is written yet, or it is the store's own.
-        Table::LastValues | Table::Meta => Ok(()),
+        Table::LastValues => return crate::values::validate(key, value),
+        // The store's own.
+        Table::Meta => Ok(()),
     };
     read.map_err(|error| error.to_string())
 }

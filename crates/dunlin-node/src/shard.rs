@@ -19,9 +19,7 @@ use dunlin_lwm2m::EndpointName;
 use dunlin_net::bearer::batch::{ReceiveBatch, SendBatch};
 use dunlin_net::bearer::udp::UdpBearer;
 use dunlin_net::clock::{self, now, sleep_until};
-use dunlin_server::{
-    Answer, Commit, LiveEvent, Need, NeedId, Outcome, Output, RequestId, Server, Snapshot,
-};
+use dunlin_server::{Answer, Commit, LiveEvent, Need, NeedId, Outcome, Output, RequestId, Server};
 use dunlin_store::{Batch, Store, Submission, SubmitRefused, Submitter};
 use dunlin_transport::{Address, Now, Port};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -30,6 +28,7 @@ use crate::config::NoSec;
 use crate::credentials::Changed;
 use crate::directory::Directory;
 use crate::facts::Recorder;
+use crate::loading::Part;
 use crate::node::nosec_allows;
 use crate::provisioning::Provisioning;
 use crate::teller::{Durable, Teller};
@@ -53,6 +52,10 @@ const PENDING_MAX: usize = 65_536;
 
 /// How often a batch is offered again that the committer had no room for.
 const OFFER_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long an eviction waits for a claim of this shard. Who asks waits longer, so that what is given
+/// up still finds it.
+const EVICTION_WAITS_MAX: Duration = Duration::from_secs(5);
 
 /// A command or question of the API.
 pub(crate) type Run = Box<dyn FnOnce(&mut Shard, Now) + Send>;
@@ -162,8 +165,6 @@ pub(crate) struct Parts {
     pub(crate) client_anchors: Arc<Vec<Vec<u8>>>,
     /// Changes of credentials that this shard has not acted on yet.
     pub(crate) revocations: Revocations,
-    /// Where sessions of before the start belong that have no Connection ID.
-    pub(crate) session_shards: Arc<HashMap<SocketAddr, u16>>,
     pub(crate) recorder: Recorder,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) submitter: Submitter,
@@ -184,6 +185,11 @@ pub(crate) struct Shard {
     batch_last: u64,
     /// Credentials for the bootstrap run that begins in this mutation.
     making: Option<Making>,
+    /// Where sessions of before the start belong that have no Connection ID.
+    session_shards: Arc<HashMap<SocketAddr, u16>>,
+    /// Names that other shards want, while a claim of this one waits for its answer; and until when
+    /// that may last.
+    evictions: Vec<(EndpointName, usize, NeedId, Duration)>,
     /// Batches that the committer had no room for.
     backlog: VecDeque<(Batch, Vec<dunlin_server::Event>, u64)>,
     pending: VecDeque<(u64, Pending)>,
@@ -217,6 +223,8 @@ impl Shard {
             batch_events: Vec::new(),
             batch_last: 0,
             making: None,
+            session_shards: Arc::default(),
+            evictions: Vec::new(),
             backlog: VecDeque::new(),
             pending: VecDeque::new(),
             outgoing,
@@ -263,12 +271,18 @@ impl Shard {
         self.waiters.insert(request, waiter);
     }
 
-    /// Takes up what was stored.
-    pub(crate) fn restore(&mut self, snapshot: Snapshot) {
+    /// Takes up a part of what was stored.
+    pub(crate) fn restore(&mut self, part: Part) {
         let now = now();
-        self.parts.server.restore(now, snapshot);
+        self.parts.recorder.come_after(part.last_stamp);
+        self.parts.server.restore(now, part.snapshot);
         self.drain(now);
         self.end_turn(now);
+    }
+
+    /// Learns where all sessions are that were taken up.
+    pub(crate) fn learn_sessions(&mut self, shards: Arc<HashMap<SocketAddr, u16>>) {
+        self.session_shards = shards;
     }
 
     /// Runs until told to stop.
@@ -353,17 +367,46 @@ impl Shard {
                 endpoint,
                 asker,
                 need,
-            } => {
-                let snapshot = self.parts.server.evict(now, &endpoint);
-                self.drain(now);
-                self.answer(asker, need, Answer::Claimed(Box::new(snapshot)));
-            }
+            } => self.give_up(now, &endpoint, asker, need),
             Input::Answer { need, answer } => {
                 self.parts.server.handle_answer(now, need, answer);
+                self.drain(now);
+                self.give_up_waiting(now);
             }
             Input::Provisioned(provisioned) => self.provisioned(now, *provisioned),
             Input::Health(healthy) => self.store_healthy = healthy,
             Input::Stop => self.stopping = true,
+        }
+    }
+
+    /// Gives a Client to the shard that asks. What this shard has committed of it goes to the
+    /// committer first: the other one's registration must be the last of the two, on the disk too.
+    fn give_up(&mut self, now: Now, endpoint: &EndpointName, asker: usize, need: NeedId) {
+        if self.parts.server.is_claiming(endpoint) {
+            // Three shards want the name, one after the other: each gets it from the one before.
+            let waits = now.instant + EVICTION_WAITS_MAX;
+            self.evictions.push((endpoint.clone(), asker, need, waits));
+            return;
+        }
+        self.submit();
+        if !self.backlog.is_empty() {
+            // The disk does not keep up: the Client asks again.
+            return self.answer(asker, need, Answer::Unavailable);
+        }
+        let snapshot = self.parts.server.evict(now, endpoint);
+        self.drain(now);
+        self.submit();
+        self.answer(asker, need, Answer::Claimed(Box::new(snapshot)));
+    }
+
+    /// Evictions that waited for a claim of this shard, which has been answered or is late.
+    fn give_up_waiting(&mut self, now: Now) {
+        for (endpoint, asker, need, until) in std::mem::take(&mut self.evictions) {
+            if now.instant < until {
+                self.give_up(now, &endpoint, asker, need);
+            } else {
+                self.answer(asker, need, Answer::Unavailable);
+            }
         }
     }
 

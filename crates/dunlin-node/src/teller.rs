@@ -4,17 +4,20 @@
 //! one thread); one thread here turns it into what the API shows. The hot path pays for one send.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use dunlin_api::backend::{Reading, Request, RequestId, RequestState};
 use dunlin_api::event::{Event as ApiEvent, Feed};
 use dunlin_api::time::Timestamp;
-use dunlin_lwm2m::{EndpointName, ObjectVersion, Path, Registry};
+use dunlin_lwm2m::{EndpointName, ObjectVersion, Registry};
 use dunlin_server::bootstrap::BootstrapRun;
+use dunlin_server::change::Departure;
 use dunlin_server::event::Sample;
 use dunlin_server::{Event, EventKind, LiveEvent};
 
+use crate::values::{Checkpoints, Values};
 use crate::view;
 
 /// Requests that have ended are shown for a while: this many of all Clients.
@@ -23,11 +26,8 @@ const ENDED_MAX: usize = 20_000;
 /// Bootstrap runs of all Clients that are shown together; each Client has its own history besides.
 const BOOTSTRAPS_MAX: usize = 1_000;
 
-/// Values that are remembered of one Client: a path each.
-const VALUES_PER_CLIENT_MAX: usize = 1_024;
-
-/// Up to so many values of one Client no room is kept for more.
-const FEW_VALUES: usize = 4;
+/// The thread that tells looks no more often than this whether a checkpoint is due.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// What a commit told.
 #[derive(Debug)]
@@ -69,32 +69,10 @@ impl Teller {
 pub(crate) struct Known {
     pub(crate) feed: Feed,
     pub(crate) registry: RwLock<Arc<Registry>>,
-    values: Mutex<HashMap<EndpointName, ClientValues>>,
+    pub(crate) values: Values,
     ended: Mutex<Ended>,
     /// The newest last.
     bootstraps: Mutex<VecDeque<BootstrapRun>>,
-}
-
-#[derive(Debug, Default)]
-struct ClientValues {
-    /// Versions of the Objects the Client stated.
-    versions: Vec<(u16, ObjectVersion)>,
-    /// By path. A vector, because most Clients have one or a few, and a tree would take room for
-    /// eleven: at a million Clients with one value each that is more than all the rest of them.
-    paths: Vec<Value>,
-}
-
-impl ClientValues {
-    fn find(&self, path: &Path) -> Result<usize, usize> {
-        self.paths
-            .binary_search_by(|value| value.reading.path.cmp(path))
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Value {
-    reading: Reading,
-    notifications: u64,
 }
 
 #[derive(Debug, Default)]
@@ -117,23 +95,6 @@ impl Known {
         *self.registry.write().expect("nobody panics while writing") = Arc::new(registry);
     }
 
-    /// The last value at exactly this path, or of something around it.
-    pub(crate) fn value(&self, endpoint: &EndpointName, path: Path) -> Option<(Reading, u64)> {
-        let values = self.values.lock().expect("nobody panics while holding it");
-        let known = values.get(endpoint)?;
-        let value = &known.paths[known.find(&path).ok()?];
-        Some((value.reading.clone(), value.notifications))
-    }
-
-    /// What is known of a path: its own last value, or the part of a wider one, or wider ones put
-    /// together of its parts, whichever is newest.
-    pub(crate) fn cached(&self, endpoint: &EndpointName, path: Path) -> Option<Reading> {
-        let values = self.values.lock().expect("nobody panics while holding it");
-        let known = values.get(endpoint)?;
-        let readings = known.paths.iter().map(|value| &value.reading);
-        view::assemble(path, readings)
-    }
-
     /// The bootstrap runs that ended last, the newest first.
     pub(crate) fn recent_bootstraps(&self, limit: usize) -> Vec<BootstrapRun> {
         let runs = self
@@ -154,44 +115,6 @@ impl Known {
         }
     }
 
-    /// A value that came as the answer to a Read.
-    pub(crate) fn answered(&self, endpoint: &EndpointName, reading: Reading) {
-        self.remember(endpoint, reading, 0);
-    }
-
-    fn remember(&self, endpoint: &EndpointName, reading: Reading, notifications: u64) {
-        let mut values = self.values.lock().expect("nobody panics while holding it");
-        let known = values.entry(endpoint.clone()).or_default();
-        match known.find(&reading.path) {
-            Ok(at) => {
-                let value = &mut known.paths[at];
-                value.notifications += notifications;
-                value.reading = reading;
-            }
-            Err(_) if known.paths.len() >= VALUES_PER_CLIENT_MAX => {}
-            Err(at) => {
-                if known.paths.len() < FEW_VALUES {
-                    known.paths.reserve_exact(1);
-                }
-                let value = Value {
-                    reading,
-                    notifications,
-                };
-                known.paths.insert(at, value);
-            }
-        }
-    }
-
-    /// The version of the Object that this Client has, as far as it is known.
-    pub(crate) fn version(&self, endpoint: &EndpointName, path: Path) -> ObjectVersion {
-        let values = self.values.lock().expect("nobody panics while holding it");
-        let object = path.object_id().map_or(0, |object| object.0);
-        values
-            .get(endpoint)
-            .and_then(|known| known.versions.iter().find(|(id, _)| *id == object))
-            .map_or(ObjectVersion::V1_0, |(_, version)| *version)
-    }
-
     /// The versions of a Client's Objects, from its registration.
     pub(crate) fn learn_versions(&self, registration: &dunlin_server::change::Registration) {
         let versions: Vec<_> = registration
@@ -206,11 +129,7 @@ impl Known {
         if versions.is_empty() {
             return;
         }
-        let mut values = self.values.lock().expect("nobody panics while holding it");
-        values
-            .entry(registration.endpoint.clone())
-            .or_default()
-            .versions = versions;
+        self.values.set_versions(&registration.endpoint, versions);
     }
 
     /// A request was made.
@@ -259,28 +178,42 @@ impl Known {
     /// An event of the log as one of the API. `None`: it is nothing that the event stream knows.
     pub(crate) fn shown(&self, commit: u64, index: usize, event: &Event) -> Option<ApiEvent> {
         view::event(commit, index, event, &|path| {
-            self.version(&event.endpoint, path)
+            self.values.version(&event.endpoint, path)
         })
     }
 
     /// Remembers what an event tells.
     pub(crate) fn learn(&self, event: &Event) {
+        self.learn_from(event, true);
+    }
+
+    /// Remembers what an event tells beside values: those of before a checkpoint are known.
+    pub(crate) fn learn_end(&self, event: &Event) {
+        self.learn_from(event, false);
+    }
+
+    fn learn_from(&self, event: &Event, values_too: bool) {
         match &event.kind {
             EventKind::Registered { registration, .. }
-            | EventKind::Updated { registration, .. } => self.learn_versions(registration),
+            | EventKind::Updated { registration, .. }
+                if values_too =>
+            {
+                self.learn_versions(registration);
+            }
             EventKind::Notified {
                 path,
                 values,
                 late: false,
-            } => {
+            } if values_too => {
                 if let Some(Sample { at, node }) = values.last() {
                     let reading = Reading {
                         path: *path,
                         at: view::time(*at),
-                        version: self.version(&event.endpoint, *path),
+                        version: self.values.version(&event.endpoint, *path),
                         node: node.clone(),
                     };
-                    self.remember(&event.endpoint, reading, values.len() as u64);
+                    self.values
+                        .remember(&event.endpoint, reading, values.len() as u64);
                 }
             }
             EventKind::Completed {
@@ -288,7 +221,7 @@ impl Known {
                 command,
                 outcome,
             } => {
-                let version = self.version(&event.endpoint, command.path());
+                let version = self.values.version(&event.endpoint, command.path());
                 let ended = view::ended(
                     *request,
                     &event.endpoint,
@@ -297,15 +230,20 @@ impl Known {
                     outcome,
                     version,
                 );
-                if let Some(Ok(completion)) = &ended.outcome
+                if values_too
+                    && let Some(Ok(completion)) = &ended.outcome
                     && let dunlin_api::backend::CompletionAnswer::Values(reading) =
                         &completion.answer
                     && ended.state == RequestState::Completed
                 {
-                    self.answered(&event.endpoint, reading.clone());
+                    self.values.remember(&event.endpoint, reading.clone(), 0);
                 }
                 self.end(ended);
             }
+            EventKind::Departed {
+                reason: Departure::Forgotten,
+                ..
+            } if values_too => self.values.forget(&event.endpoint),
             EventKind::Bootstrapped { run } | EventKind::BootstrapFailed { run } => {
                 self.bootstrap_ended(run);
             }
@@ -315,18 +253,22 @@ impl Known {
 }
 
 /// Starts the thread that tells. It ends when the last [`Teller`] is gone.
-pub(crate) fn start(known: Arc<Known>) -> std::io::Result<(Teller, std::thread::JoinHandle<()>)> {
+pub(crate) fn start(
+    known: Arc<Known>,
+    checkpoints: Checkpoints,
+) -> std::io::Result<(Teller, std::thread::JoinHandle<()>)> {
     let (sender, receiver) = channel();
     let thread = std::thread::Builder::new()
         .name("teller".into())
-        .spawn(move || run(&known, &receiver))?;
+        .spawn(move || run(&known, checkpoints, &receiver))?;
     Ok((Teller { sender }, thread))
 }
 
-fn run(known: &Known, told: &Receiver<Told>) {
-    for told in told {
-        match told {
-            Told::Durable(durable) => {
+fn run(known: &Known, mut checkpoints: Checkpoints, told: &Receiver<Told>) {
+    loop {
+        // A pause of nothing would make an idle thread turn.
+        match told.recv_timeout(checkpoints.pause().max(PAUSE_MIN)) {
+            Ok(Told::Durable(durable)) => {
                 for (index, event) in durable.events.iter().enumerate() {
                     known.learn(event);
                     // Who begins to listen reads what came before from the log.
@@ -336,51 +278,16 @@ fn run(known: &Known, told: &Receiver<Told>) {
                         known.feed.publish(Arc::new(event));
                     }
                 }
+                checkpoints.learnt(durable.commit, durable.events.len());
             }
-            Told::Live(event) => {
+            Ok(Told::Live(event)) => {
                 if let Some(event) = view::live(&event) {
                     known.feed.publish(Arc::new(event));
                 }
             }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dunlin_lwm2m::{Node, Resource, Value as Content};
-
-    fn reading(path: &str, value: i64) -> Reading {
-        Reading {
-            path: path.parse().expect("a path"),
-            at: Timestamp(1),
-            version: ObjectVersion::V1_0,
-            node: Node::Resource(Resource::single(5700, Content::Integer(value))),
-        }
-    }
-
-    #[test]
-    fn a_client_with_one_value_keeps_room_for_one_and_a_newer_value_takes_the_place_of_the_older() {
-        let known = Known::default();
-        let name = EndpointName::new("meter").expect("a name");
-        for n in 1..=3 {
-            known.remember(&name, reading("/3/0/9", n), 1);
-        }
-        {
-            let values = known.values.lock().expect("nobody panicked");
-            assert_eq!(values[&name].paths.capacity(), 1);
-        }
-        let (kept, notifications) = known.value(&name, "/3/0/9".parse().unwrap()).expect("kept");
-        assert_eq!((kept.node, notifications), (reading("/3/0/9", 3).node, 3));
-
-        for n in (0..20).rev() {
-            known.remember(&name, reading(&format!("/3303/{n}/5700"), n), 1);
-        }
-        for n in 0..20 {
-            let path = format!("/3303/{n}/5700").parse().expect("a path");
-            let (kept, _) = known.value(&name, path).expect("kept");
-            assert_eq!(kept.node, reading("/3303/0/5700", n).node);
-        }
+        checkpoints.make_if_due(&known.values);
     }
 }

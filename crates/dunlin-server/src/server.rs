@@ -339,6 +339,13 @@ impl Server {
         snapshot
     }
 
+    /// Whether a claim of ours on this name waits for its answer. Until it has come, an
+    /// [`Self::evict`] for another Server must wait: what is given up to us is to go on to that one.
+    #[must_use]
+    pub fn is_claiming(&self, endpoint: &EndpointName) -> bool {
+        self.claims(endpoint)
+    }
+
     /// Begins a bootstrap run without a Bootstrap-Request: the Server-initiated mode of TS 1.0
     /// §5.2.3.4, with a Client that we know how to reach. One under way ends for it. How it ends is
     /// told by an event.

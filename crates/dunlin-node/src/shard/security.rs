@@ -93,8 +93,7 @@ impl Shard {
     /// The shard of a session without a Connection ID that came over a restart: the kernel may
     /// bring its records elsewhere than before.
     pub(super) fn session_shard(&self, from: SocketAddr) -> Option<usize> {
-        self.parts
-            .session_shards
+        self.session_shards
             .get(&from)
             .map(|shard| usize::from(*shard))
     }

@@ -310,6 +310,13 @@ impl Server {
         }
     }
 
+    /// Whether a claim on this name waits for its answer.
+    pub(super) fn claims(&self, endpoint: &EndpointName) -> bool {
+        self.admissions.values().any(|admission| {
+            admission.question == Question::Claim && admission.register.endpoint == *endpoint
+        })
+    }
+
     /// Questions that nobody answered.
     pub(super) fn drop_late_admissions(&mut self, now: Now) {
         // Ids rise with deadlines, so the first is the earliest.

@@ -350,6 +350,25 @@ fn a_changing_update_tells_another_lifetime() {
     );
 }
 
+/// The server still has 60: an Update that told it would be acknowledged, and change nothing.
+#[test]
+fn a_change_that_was_refused_is_told_again_before_there_is_another() {
+    let scenario = "lifetime_s = 60\n[update]\nevery_s = 1\nchanging = 1.0";
+    let (mut table, _) = Table::registered(scenario);
+    let until = table.now + ms(1_500);
+    let refused = table.until(until).remove(0);
+    assert_eq!(refused.queries(), ["lt=61"]);
+    let mut options = OptionList::new();
+    options.push_uint(OptionNumber::MAX_AGE, 1);
+    table.respond(&refused, Code::SERVICE_UNAVAILABLE, &options);
+    let until = table.now + ms(2_500);
+    let again = table.until(until).remove(0);
+    assert_eq!(again.queries(), ["lt=61"]);
+    table.change(&again);
+    let until = table.now + ms(1_500);
+    assert_eq!(table.until(until).remove(0).queries(), ["lt=60"]);
+}
+
 #[test]
 fn ts_5_3_2_registers_anew_when_an_update_is_answered_with_4_04() {
     let (mut table, _) = Table::registered("[update]\nevery_s = 1");

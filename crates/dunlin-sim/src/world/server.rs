@@ -330,6 +330,16 @@ impl World {
                 asker,
                 need,
             } => {
+                if self.process.shards[shard].server.is_claiming(&endpoint) {
+                    // What is given up to this shard is to go on to the one that asks.
+                    let evict = Handed::Evict {
+                        endpoint,
+                        asker,
+                        need,
+                    };
+                    self.hand_over(shard, life, evict);
+                    return Ok(());
+                }
                 let snapshot = self.process.shards[shard].server.evict(now, &endpoint);
                 self.drain(shard, None)?;
                 let answer = Answer::Claimed(Box::new(snapshot));

@@ -233,7 +233,10 @@ impl Serve {
     /// have been read then. Returns the events and the position of the last one.
     pub fn events(&self, after: &str, types: &str, until_ms: u64) -> (Vec<Event>, String) {
         let path = format!("{}/api/v1/events?types={types}&after={after}", self.http);
-        let response = self.agent.get(path).call().expect("the stream opens");
+        // A busy machine reads a long stream for longer than any other answer.
+        let request = self.agent.get(path).config();
+        let request = request.timeout_global(Some(PATIENCE * 10)).build();
+        let response = request.call().expect("the stream opens");
         assert_eq!(response.status().as_u16(), 200);
         let lines = BufReader::new(response.into_body().into_reader()).lines();
         let (mut events, mut position) = (Vec::new(), after.to_owned());

@@ -43,6 +43,9 @@ impl Machine {
         let change = changing > 0.0 && self.uniform() < changing;
         let base = self.plan.scenario.lifetime_s;
         let record = &mut self.clients[client as usize];
+        // Nobody knows whether the last one was told: it is told again. Another one might be what the
+        // server still has, and would pass for a change that was none.
+        let change = change && record.told_s != 0;
         if change {
             // To and fro, so that it never grows.
             record.lifetime_s = if record.lifetime_s == base {
