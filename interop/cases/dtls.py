@@ -50,7 +50,7 @@ def read(said, versions, table):
         first, *rest = peer.split()
         if first == "mbedtls":
             # Two versions of one peer: the script names them.
-            versions[peer] = rest.pop()
+            versions[peer] = rest.pop() if rest else ""
         name = " ".join(["DTLS,", NAMES.get(first, first), *(f"({one})" for one in rest)])
         if result == "skipped":
             table.skip(name, what)

@@ -40,10 +40,35 @@ const runs = [
 ];
 const offered = { mode: 'rpk', fingerprint: 'sha256:0d1c2b3a4958677685948372615f4e3d2c1b0a99887766554433221100ffeedd' };
 
+function profile(req, res, name, query, body) {
+  const at = profiles.findIndex((one) => one.name === name);
+  if (req.method === 'DELETE') {
+    profiles.splice(at, 1);
+    return send(res, 204);
+  }
+  if (req.method !== 'PUT') return send(res, 200, { profiles });
+  if (!body.servers?.every((one) => /^coaps?:/.test(one.uri ?? ''))) throw new Problem(400, 'profile_invalid', 'The profile cannot be used', 'servers[0].uri: expected coap:// or coaps://.');
+  const servers = body.servers.map((one) => ({ ...one, keys: one.keys.mode === 'nosec' ? { mode: 'nosec' } : { mode: one.keys.mode, made: !one.keys.key } }));
+  const put = { name, ...body, servers };
+  if (query.get('dry_run') !== 'true') profiles.splice(at < 0 ? profiles.length : at, at < 0 ? 0 : 1, put);
+  return send(res, 200, { profile: put, dry_run: query.get('dry_run') === 'true', replaced: at >= 0, warnings: [] });
+}
+function planFor(endpoint, by) {
+  const [server] = profiles.find((one) => one.name === by).servers;
+  const security = [
+    { path: '/0/1/0', name: 'LWM2M  Server URI', value: server.uri },
+    { path: '/0/1/2', name: 'Security Mode', value: server.keys.mode === 'psk' ? 0 : 3 },
+    { path: '/0/1/3', name: 'Public Key or Identity', value: Buffer.from(endpoint).toString('base64'), text: endpoint },
+    { path: '/0/1/5', name: 'Secret Key', secret_bytes: 16 },
+  ];
+  return { endpoint, profile: by, steps: [{ operation: 'discover', path: '/' }, { operation: 'delete', path: '/0' }, { operation: 'write', path: '/0/1', values: security }, { operation: 'write', path: '/1/0', values: [{ path: '/1/0/1', name: 'Lifetime', value: 86400 }] }, { operation: 'finish', path: '/' }] };
+}
+
 function security(req, res, parts, query, body) {
   const [noun, name, id] = parts.map((part) => (part.startsWith('~') ? Buffer.from(part.slice(1), 'base64url').toString() : decodeURIComponent(part)));
   if (noun === 'server') return send(res, 200, { public_key: '-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnoRKmXh5gzpCFpZnZtgq5Vgg0IKu\n6MS8ysyQGkDFlpJ4jpvgbz9dWzOsbQ7uEJwNFR2BV+MFdM5CK+AE6G5+fw==\n-----END PUBLIC KEY-----\n', public_key_fingerprint: 'sha256:f9b839d2079a9d07ffa8022e0d82bd65c2476625c7348e234c1b51c67b4f64f6', certificate: null, certificate_fingerprint: null });
-  if (noun === 'profiles') return send(res, 200, { profiles });
+  if (noun === 'profiles') return profile(req, res, name, query, body);
+  if (noun === 'bootstrap' && name === 'plan') return send(res, 200, planFor(id, query.get('profile')));
   if (noun === 'bootstrap') return send(res, 200, { runs: runs.filter((r) => !query.get('endpoint') || r.endpoint === query.get('endpoint')) });
   if (!name) {
     const q = (query.get('q') ?? '').toLowerCase();

@@ -337,6 +337,44 @@ export const steps = {
     await own.waitFor({ state: 'detached' });
   },
 
+  'a profile is checked, added, tried out, changed and removed': async (t) => {
+    await open(t, '#/security');
+    const name = `walk-${Date.now() % 100000}`;
+    await t.page.getByRole('button', { name: 'New profile' }).click();
+    await t.page.getByLabel('Name', { exact: true }).fill(name);
+    await t.page.getByLabel('It is for').selectOption('endpoint');
+    await t.page.getByLabel('Endpoint name', { exact: true }).fill(`${name}-lamp`);
+    await t.page.getByLabel('URI', { exact: true }).fill('http://wrong.example');
+    await t.page.getByRole('button', { name: 'Check only' }).click();
+    await t.page.getByText('Not put').waitFor();
+    await t.page.getByLabel('URI', { exact: true }).fill('coaps://127.0.0.1:5684');
+    await t.page.getByRole('button', { name: 'Check only' }).click();
+    await t.page.getByText('nothing was changed').waitFor();
+    t.assert.equal(await t.page.locator(`li[data-profile="${name}"]`).count(), 0, 'a check adds nothing');
+    await t.fits();
+    await t.shot('profile-form');
+    await t.page.getByRole('button', { name: 'Add it' }).click();
+    const own = t.page.locator(`li[data-profile="${name}"]`);
+    await own.getByRole('button', { name: 'Dry run…' }).click();
+    const steps = own.getByLabel('Steps');
+    await steps.getByText('16 secret bytes').waitFor();
+    await steps.getByText(`${name}-lamp`, { exact: true }).first().waitFor();
+    await t.fits();
+    await t.shot('profile-plan');
+    await own.getByRole('button', { name: 'Change…' }).click();
+    await t.page.getByRole('button', { name: 'As JSON' }).click();
+    t.assert.match(await t.page.getByLabel('What it says, as JSON').inputValue(), /coaps:\/\/127/);
+    await t.shot('profile-json');
+    await t.page.getByRole('button', { name: 'As fields' }).click();
+    await t.page.getByLabel('Lifetime, s').fill('300');
+    await t.page.getByRole('button', { name: 'Put it in place' }).click();
+    await t.page.getByLabel('Bootstrap profile', { exact: true }).waitFor({ state: 'detached' });
+    await own.getByRole('button', { name: 'Remove…' }).click();
+    await t.shot('profile-remove');
+    await own.getByRole('button', { name: 'Remove it' }).click();
+    await own.waitFor({ state: 'detached' });
+  },
+
   'someone who knocked is let in with one click, and runs open to their steps': async (t) => {
     if (t.real) return;
     await open(t, '#/security');

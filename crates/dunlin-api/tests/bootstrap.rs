@@ -91,6 +91,13 @@ async fn the_plan_shows_every_step_and_no_key() {
         .iter()
         .find(|value| value["name"] == "Secret Key")
         .unwrap();
+    let identity = values
+        .iter()
+        .find(|value| value["name"] == "Public Key or Identity")
+        .unwrap();
+    let text = identity["text"].as_str().unwrap();
+    assert!(text.starts_with("lamp-7"), "{text}");
+    assert!(identity["value"].is_string());
     assert_eq!(
         (&key["secret_bytes"], &key["value"]),
         (&json!(16), &json!(null))

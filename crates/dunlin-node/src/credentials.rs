@@ -35,6 +35,9 @@ use crate::vault::Vault;
 use index::Index;
 pub(crate) use row::validate;
 
+/// How a refusal says that what was shown is somebody else's: then there is no line that would let it in.
+pub(crate) const BELONGS_TO: &str = "belongs to";
+
 /// Where a Client knocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Door {

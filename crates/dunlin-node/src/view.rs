@@ -28,6 +28,8 @@ use dunlin_server::event::{Event, EventKind, LiveEvent, Sample};
 use dunlin_server::{ClientView, Presence, Refused};
 use dunlin_transport::{Identity, WallTime};
 
+use crate::credentials::BELONGS_TO;
+
 pub(crate) fn time(wall: WallTime) -> Timestamp {
     Timestamp(wall.0)
 }
@@ -509,13 +511,23 @@ fn remedy(
     endpoint: Option<&EndpointName>,
     identity: &Identity,
     code: ResponseCode,
+    reason: &str,
 ) -> Option<String> {
-    // A handshake that failed; whoever has proved something is refused for another reason.
-    if code != ResponseCode::Unauthorized {
-        return None;
-    }
     let name = endpoint.map_or("ENDPOINT".to_owned(), |name| quoted(name.as_str()));
     let add = format!("dunlin credential add {name}");
+    if code != ResponseCode::Unauthorized {
+        // The handshake was good and the name given is another one. What belongs to another name cannot be
+        // given to this one, too; a certificate of an authority that is trusted can be entered for it.
+        return match identity {
+            Identity::Certificate {
+                common_name: Some(subject),
+                ..
+            } if endpoint.is_some() && !reason.contains(BELONGS_TO) => {
+                Some(format!("{add} --subject {}", quoted(subject)))
+            }
+            _ => None,
+        };
+    }
     Some(match identity {
         Identity::None => return None,
         Identity::PreSharedKey(identity) => {
@@ -567,7 +579,7 @@ pub(crate) fn live(event: &LiveEvent) -> Option<ApiEvent> {
             let news = News::Refused {
                 address: address.to_string(),
                 reason: sentence(reason),
-                remedy: remedy(endpoint.as_ref(), identity, *code),
+                remedy: remedy(endpoint.as_ref(), identity, *code, reason),
                 offered: offered(identity),
             };
             (*at, endpoint.clone(), news)
@@ -689,18 +701,39 @@ mod tests {
         let failed = ResponseCode::Unauthorized;
         let psk = Identity::PreSharedKey((*b"lamp").into());
         assert_eq!(
-            remedy(Some(&name), &psk, failed).unwrap(),
+            remedy(Some(&name), &psk, failed, "").unwrap(),
             "dunlin credential add lamp --psk lamp --key KEY"
         );
         let rpk = Identity::RawPublicKey([0xab; 32]);
-        let line = remedy(None, &rpk, failed).unwrap();
+        let line = remedy(None, &rpk, failed, "").unwrap();
         assert!(line.starts_with("dunlin credential add ENDPOINT --rpk sha256:abab"));
         // What a stranger calls itself is a word, and no command.
         let hostile = Identity::PreSharedKey((*b"x'; rm -rf ~ #").into());
-        let line = remedy(None, &hostile, failed).unwrap();
+        let line = remedy(None, &hostile, failed, "").unwrap();
         assert!(line.contains(r"--psk 'x'\''; rm -rf ~ #' --key"), "{line}");
-        assert_eq!(remedy(Some(&name), &psk, ResponseCode::BadRequest), None);
-        assert_eq!(remedy(None, &Identity::None, failed), None);
+        let refused = ResponseCode::BadRequest;
+        assert_eq!(remedy(Some(&name), &psk, refused, ""), None);
+        assert_eq!(remedy(None, &Identity::None, failed, ""), None);
+    }
+
+    #[test]
+    fn a_certificate_for_another_name_can_be_entered_unless_it_belongs_to_somebody() {
+        let name = EndpointName::new("lamp").unwrap();
+        let certificate = Identity::Certificate {
+            fingerprint: [1; 32],
+            common_name: Some("lamp 7".into()),
+            alternative_names: Vec::new(),
+        };
+        let refused = ResponseCode::BadRequest;
+        let line = |reason| remedy(Some(&name), &certificate, refused, reason);
+        assert_eq!(
+            line("the certificate is for \"lamp 7\"").unwrap(),
+            "dunlin credential add lamp --subject 'lamp 7'"
+        );
+        assert_eq!(
+            line("the certificate name \"lamp 7\" belongs to \"bulb\""),
+            None
+        );
     }
 
     fn created(instance: Option<u16>, location: Option<Path>) -> Path {

@@ -7,6 +7,8 @@
 mod live;
 #[path = "../../dunlin-store/tests/common/power.rs"]
 mod power;
+#[path = "crash/secured.rs"]
+mod secured;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 import { clock } from './clock.svelte';
 import { encodeEndpoint, split } from './paths';
 import { session } from './session.svelte';
-import type { BootstrapRun, Client, EndpointCredentials, Knock, Link, ObjectDefinition, Observation, NewCredential, Profile, Reading, Request, ServerIdentity, Written } from './types';
+import type { BootstrapRun, Client, EndpointCredentials, Knock, Link, ObjectDefinition, Observation, NewCredential, Plan, Profile, ProfilePut, Reading, Request, ServerIdentity, Written } from './types';
 
 /** Where the API is, beside wherever this page was served: also behind a proxy that adds a prefix. */
 export const apiBase = new URL('api/v1/', document.baseURI).href;
@@ -125,6 +125,10 @@ export const addCredential = (endpoint: string, credential: NewCredential) =>
 export const removeCredential = (endpoint: string, id: string) => ask<null>('DELETE', `${credentialsOf(endpoint)}/${encodeURIComponent(id)}`);
 export const serverIdentity = () => ask<ServerIdentity>('GET', 'server/identity');
 export const listProfiles = () => ask<{ profiles: Profile[] }>('GET', 'profiles');
+export const putProfile = (name: string, profile: unknown, dryRun: boolean) =>
+  ask<ProfilePut>('PUT', `profiles/${encodeURIComponent(name)}`, { dry_run: dryRun }, profile);
+export const removeProfile = (name: string) => ask<null>('DELETE', `profiles/${encodeURIComponent(name)}`);
+export const bootstrapPlan = (endpoint: string, profile: string) => ask<Plan>('GET', `bootstrap/plan/${encodeEndpoint(endpoint)}`, { profile });
 export const bootstrapRuns = (endpoint = '') => ask<{ runs: BootstrapRun[] }>('GET', 'bootstrap/runs', { endpoint: endpoint || undefined, limit: 50 });
 
 export const listKnocks = () => ask<{ knocks: Knock[] }>('GET', 'knocks');

@@ -183,13 +183,32 @@ export interface NewCredential {
   subject?: string;
 }
 
-/** A profile of the Bootstrap-Server, as much of it as a table shows. */
+/** A profile of the Bootstrap-Server: what forms and tables know of it. */
 export interface Profile {
   name: string;
   endpoint?: string;
   pattern?: string;
-  servers: { short_server_id: number; uri: string; keys: { mode: string; made?: boolean } }[];
+  servers: ProfileServer[];
   [more: string]: unknown;
+}
+export interface ProfileServer {
+  short_server_id: number;
+  uri: string;
+  keys: { mode: string; made?: boolean; [more: string]: unknown };
+  lifetime_s?: number;
+  binding?: string;
+  [more: string]: unknown;
+}
+export interface ProfilePut {
+  dry_run: boolean;
+  replaced: boolean;
+  warnings: string[];
+}
+/** What a Client would be given, before it is. */
+export interface Plan {
+  endpoint: string;
+  profile: string;
+  steps: { operation: string; path: string; values?: { path: string; name: string | null; value?: unknown; text?: string; secret_bytes?: number }[] }[];
 }
 export interface BootstrapRun {
   id: string;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use dunlin_lwm2m::{EndpointName, Path as LwPath, Registry};
+use dunlin_lwm2m::{EndpointName, Path as LwPath, Registry, Value as LwValue};
 use dunlin_server::bootstrap::{BootstrapRun, Plan, ProfileName, RunState, Shown};
 use serde::Serialize;
 use serde_json::Value;
@@ -80,6 +80,9 @@ struct PlanValueView {
     /// Absent for a key.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
+    /// Of bytes that are text, such as a PSK identity: the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     /// Of a key: how many bytes it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_bytes: Option<usize>,
@@ -375,6 +378,10 @@ fn plan_view(
             .values()
             .into_iter()
             .map(|(path, shown)| {
+                let text = match &shown {
+                    Shown::Value(LwValue::Opaque(bytes)) => text_of(bytes),
+                    _ => None,
+                };
                 let (value, secret_bytes) = match shown {
                     Shown::Value(value) => (Some(value::to_json(&value)), None),
                     Shown::Secret { bytes } => (None, Some(bytes)),
@@ -383,6 +390,7 @@ fn plan_view(
                     path: path.to_string(),
                     name: name(path),
                     value,
+                    text,
                     secret_bytes,
                 }
             })
@@ -393,6 +401,13 @@ fn plan_view(
         profile: profile.to_string(),
         steps: steps.collect(),
     }
+}
+
+/// Bytes that a person can read: a PSK identity, as a rule.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let is_readable = !text.is_empty() && !text.chars().any(char::is_control);
+    is_readable.then(|| text.to_owned())
 }
 
 impl From<&BootstrapRun> for RunView {

@@ -7,7 +7,7 @@ use dunlin_api::credential::{Change, Credential, CredentialId, Proof, Query, Ref
 use dunlin_lwm2m::EndpointName;
 use dunlin_transport::Identity;
 
-use super::{Door, Kept, modes, pinned};
+use super::{BELONGS_TO, Door, Kept, modes, pinned};
 
 /// All of them.
 #[derive(Default)]
@@ -161,7 +161,7 @@ impl Index {
                         return Err(Refused {
                             change,
                             credential,
-                            reason: format!("{} belongs to \"{other}\" already", one.proof),
+                            reason: format!("{} {BELONGS_TO} \"{other}\" already", one.proof),
                             taken: true,
                         });
                     }
@@ -231,7 +231,7 @@ impl Index {
         match self.door(door).get(&Shown::from(proof)) {
             Some(owner) if owner.endpoint == *endpoint => Ok(()),
             Some(owner) => Err(format!(
-                "{proof} belongs to \"{}\", and the name given is \"{endpoint}\"",
+                "{proof} {BELONGS_TO} \"{}\", and the name given is \"{endpoint}\"",
                 owner.endpoint
             )),
             None => Err(format!("{proof} is not known here, or not any more")),
@@ -250,7 +250,7 @@ impl Index {
         }
         if let Some((name, owner)) = owners.first() {
             return Err(format!(
-                "the certificate name \"{name}\" belongs to \"{owner}\", and the name given is \"{endpoint}\""
+                "the certificate name \"{name}\" {BELONGS_TO} \"{owner}\", and the name given is \"{endpoint}\""
             ));
         }
         let kept = self.at(door, endpoint);

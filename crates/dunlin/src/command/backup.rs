@@ -18,7 +18,9 @@ use crate::table::say;
   dunlin backup monday.dunlin --running                  of the serve that runs; DUNLIN_API says where
   dunlin backup monday.dunlin --data /var/lib/dunlin     while serve is stopped
 
-Keep the key file (dunlin-data/key) in another place: without it a backup opens no credential.")]
+Two files of the data folder are never in a backup; keep them in another place:
+  key                       without it a backup opens no credential and no session
+  server.key, server.crt    who the Server is to Clients with a raw public key or certificate")]
 pub(crate) struct Args {
     /// The file to write; one of that name is replaced when the new one is complete
     file: PathBuf,
@@ -51,6 +53,10 @@ impl Args {
             summary.rows,
             summary.events,
             summary.commit.0
+        );
+        // Not in the table's stream: scripts read that.
+        eprintln!(
+            "Not in it: the key file (key) and the Server's own key (server.key, server.crt). Keep them in another place."
         );
         Ok(())
     }

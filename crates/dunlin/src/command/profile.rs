@@ -248,9 +248,10 @@ fn plan(api: &Api, endpoint: &str, profile: Option<&str>) -> anyhow::Result<()> 
             String::new(),
         ]);
         for value in step["values"].as_array().into_iter().flatten() {
-            let shown = match value["secret_bytes"].as_u64() {
-                Some(bytes) => format!("({bytes} secret bytes)"),
-                None => view::text(&value["value"]),
+            let shown = match (value["secret_bytes"].as_u64(), &value["text"]) {
+                (Some(bytes), _) => format!("({bytes} secret bytes)"),
+                (None, Json::Null) => view::text(&value["value"]),
+                (None, text) => view::text(text),
             };
             table.row([
                 String::new(),

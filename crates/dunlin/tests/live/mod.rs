@@ -80,6 +80,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// What the program is started by: `strace -o …`.
     pub wrapper: Vec<String>,
+    /// Further arguments of `serve`.
+    pub more: Vec<String>,
 }
 
 impl Setup {
@@ -89,6 +91,7 @@ impl Setup {
             coap: "127.0.0.1:0".parse().expect("an address"),
             environment: Vec::new(),
             wrapper: Vec::new(),
+            more: Vec::new(),
         }
     }
 
@@ -133,6 +136,7 @@ impl Serve {
             .arg(setup.coap.to_string())
             .arg("--data")
             .arg(&setup.data)
+            .args(&setup.more)
             .envs(setup.environment.iter().map(|(n, v)| (n, v)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -145,7 +149,7 @@ impl Serve {
         std::thread::spawn(move || {
             let (mut coap, mut told) = (None, Some(told));
             for line in lines.map_while(Result::ok) {
-                if line.contains("clients are heard") {
+                if line.contains("clients are heard") && !line.contains("DTLS") {
                     coap = line.rsplit("address=").next().and_then(|a| a.parse().ok());
                 }
                 if let (Some(at), Some(http)) = (coap, line.split("ready: ").nth(1))
@@ -346,14 +350,29 @@ impl Fleet {
         arguments: &[(&str, u64)],
         scenario: &str,
     ) -> Self {
+        Self::start_at(
+            folder,
+            name,
+            &format!("coap://{server}"),
+            arguments,
+            scenario,
+        )
+    }
+
+    /// The same, by URI.
+    pub fn start_at(
+        folder: &Path,
+        name: &str,
+        server: &str,
+        arguments: &[(&str, u64)],
+        scenario: &str,
+    ) -> Self {
         let ledger = folder.join(format!("{name}.ledger"));
         let file = folder.join(format!("{name}.toml"));
         std::fs::write(&file, scenario).expect("writable");
         let mut command = program();
         command
-            .args(["fleet", "--json", "--server"])
-            .arg(format!("coap://{server}"))
-            .arg("--scenario")
+            .args(["fleet", "--json", "--server", server, "--scenario"])
             .arg(file)
             .arg("--ledger")
             .arg(&ledger);
