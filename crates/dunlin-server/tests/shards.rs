@@ -95,6 +95,38 @@ fn decisions_2_a_client_on_another_shard_takes_its_queue_and_observations_along(
     assert_eq!(two.durable.observations.len(), 1);
 }
 
+/// The driver lets an eviction wait for as long: what comes with the answer is to go on.
+#[test]
+fn a_name_that_is_being_claimed_is_given_on_only_when_it_is_here() {
+    let (mut one, mut two) = (shard(0), shard(1));
+    let mut device = Device::new("lamp", 4000);
+    register(&mut one, &mut two, &mut device, "b=U");
+    let observe = Command::Observe {
+        path: path("/3/0/9"),
+        renew: true,
+    };
+    one.ask("lamp", observe);
+    let asked = device.got(&mut one);
+    let text = Some(ContentFormat::TEXT);
+    device.respond_observed(&mut one, &asked, Code::CONTENT, Some(1), text, b"9");
+    two.durable = one.durable.clone();
+    let mut elsewhere = Device::new("lamp", 4001);
+    let queries = ["ep=lamp", "lt=86400", "lwm2m=1.0", "b=U"];
+    elsewhere.request(&mut two, Code::POST, &["rd"], &queries, "</3/0>");
+    let (id, _) = two.needs.pop().expect("it claims the name");
+    assert!(two.server.is_claiming(&name("lamp")));
+    assert!(!two.server.is_claiming(&name("other")));
+    let snapshot = one.server.evict(one.now, &name("lamp"));
+    one.drain();
+    let answer = Answer::Claimed(Box::new(snapshot));
+    two.server.handle_answer(two.now, id, answer);
+    two.drain();
+    assert!(!two.server.is_claiming(&name("lamp")));
+    let given_on = two.server.evict(two.now, &name("lamp"));
+    assert_eq!(given_on.registrations.len(), 1);
+    assert_eq!(given_on.observations.len(), 1);
+}
+
 #[test]
 fn a_client_that_is_here_already_is_not_claimed() {
     let (mut one, mut two) = (shard(0), shard(1));
