@@ -598,7 +598,7 @@ mod tests {
             for one in snapshot.registrations.values() {
                 assert_eq!(usize::from(one.id.virtual_shard().0) % 3, shard);
                 let n: usize = one.endpoint.as_str()[7..].parse().expect("a number");
-                let wanted = if n % 5 == 0 {
+                let wanted = if n.is_multiple_of(5) {
                     1_000_000 + n as u64
                 } else {
                     300_000
