@@ -91,7 +91,7 @@ text{font:13px system-ui,sans-serif;fill:#3b4252}.title{font-weight:600;font-siz
 
 fn summary(report: &Report) -> String {
     let limited = if report.generator_limited {
-        " The generator was the limit: this says nothing about the server."
+        " The generator was the limit."
     } else {
         ""
     };
