@@ -267,6 +267,10 @@ pub(crate) fn read_answer(
         ) => match read_values(*path, answer, types) {
             Ok(decoded) => {
                 deviations.extend(decoded.deviations);
+                // Times belong into notifications; whoever is asked says what is now.
+                if decoded.at.is_some() && matches!(command, Command::Read { .. }) {
+                    deviations.insert(Deviation::TimestampsInRead);
+                }
                 Content::Node(decoded.node)
             }
             Err(reason) => raw(answer, reason),

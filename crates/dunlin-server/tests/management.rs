@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Device, World, name, path};
 use dunlin_lwm2m::operation::{Arguments, ResponseCode, WriteMode};
-use dunlin_lwm2m::{ContentFormat, Node, Resource, Value};
+use dunlin_lwm2m::{ContentFormat, Deviation, Node, Resource, Value};
 use dunlin_server::command::{Content, Failed, Outcome, RequestState};
 use dunlin_server::{Command, EventKind, Refused, ServerConfig, Settings};
 use dunlin_transport::coap::Code;
@@ -179,6 +179,32 @@ fn quirk_1_a_client_with_old_numbers_gets_old_numbers() {
     );
     world.ask("lamp", write("/3/0/15", "Europe/Bern"));
     assert_eq!(device.got(&mut world).content_format(), Some(1542));
+}
+
+#[test]
+fn quirk_25_times_in_the_answer_to_a_read_are_noted_and_the_newest_value_counts() {
+    let mut world = World::new();
+    let device = awake(&mut world);
+    let request = world.ask("lamp", read("/3/0/9"));
+    let asked = device.got(&mut world);
+    let json = br#"{"bn":"/3/0/9","bt":1700000000,"e":[{"v":80,"t":-60},{"v":79,"t":0}]}"#;
+    device.respond(
+        &mut world,
+        &asked,
+        Code::CONTENT,
+        Some(ContentFormat::JSON),
+        json,
+    );
+    let (code, content) = answered(world.outcome(request));
+    assert_eq!(code, Ok(ResponseCode::Content));
+    let value = format!("{content:?}");
+    assert!(value.contains("Integer(79)"), "{value}");
+    let view = world
+        .server
+        .client(world.now, &name("lamp"))
+        .unwrap()
+        .registration;
+    assert!(view.deviations.contains(Deviation::TimestampsInRead));
 }
 
 #[test]

@@ -40,6 +40,8 @@ struct Bench {
     desk: Desk,
     folder: tempfile::TempDir,
     client: Option<Running>,
+    /// A factory file, for a Client of several Servers.
+    factory: Option<PathBuf>,
     /// Whom downloads over HTTPS trust.
     authorities: Option<PathBuf>,
 }
@@ -52,6 +54,7 @@ impl Bench {
             desk,
             folder,
             client: None,
+            factory: None,
             authorities: None,
         };
         bench.start(None);
@@ -73,7 +76,11 @@ impl Bench {
         fs::write(&hook, script).unwrap();
         let state = self.folder.path().join("state");
         let hook = format!("sh {}", hook.display());
-        let mut command = dunlin(&["client", "--server", &server, "--endpoint", "pump"]);
+        let mut command = dunlin(&["client", "--endpoint", "pump"]);
+        match &self.factory {
+            Some(factory) => command.arg("--factory").arg(factory),
+            None => command.args(["--server", &server]),
+        };
         command
             .args(["--firmware-hook", &hook])
             .arg("--state")
@@ -491,6 +498,89 @@ fn ten_megabytes_are_pushed_through_5_percent_loss() {
     report("10 MB pushed", begin, memory);
     assert!(memory.1 < memory.0 + 8_192, "{memory:?}");
     bench.install(&body);
+}
+
+#[test]
+fn a_client_that_is_pushed_to_answers_another_server_meanwhile() {
+    let mut bench = Bench::new();
+    bench.client.take().unwrap().interrupt();
+    let other = tempfile::tempdir().unwrap();
+    let reader = Desk::open(other.path());
+    let way = lossy_way(&bench.desk.coap, setting("DUNLIN_LOSES_EVERY", 40));
+    let factory = bench.folder.path().join("factory.toml");
+    let servers = format!(
+        "[[server]]\nuri = \"coap://{way}\"\n[[server]]\nuri = \"{}\"\n",
+        reader.coap
+    );
+    fs::write(&factory, servers).unwrap();
+    bench.factory = Some(factory);
+    bench.start(None);
+    bench.client().line("registered with");
+    let body = package(setting("DUNLIN_FIRMWARE_BYTES", 60_000));
+    let file = bench.folder.path().join("image");
+    fs::write(&file, &body).unwrap();
+    let before = bench.memory_kb();
+    let mut took = Vec::new();
+    let mut pushing = begin_push(&bench.desk, &file);
+    let pushed = loop {
+        let begin = Instant::now();
+        let uri = format!("{}/api/v1/clients/pump/3/0/0", reader.api);
+        let read = ureq::get(&uri).call().expect("the client answers");
+        assert_eq!(read.status(), 200);
+        took.push(begin.elapsed().as_millis());
+        if let Some(status) = pushing.child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(pushed.success());
+    bench.comes_to("2", "0", desk::DEADLINE);
+    took.sort_unstable();
+    let at = |part: usize| took[(took.len() - 1) * part / 100];
+    println!(
+        "{} Reads during the push: p50 {} ms, p99 {} ms, slowest {} ms; the client had {before} kB before and {} kB at most",
+        took.len(),
+        at(50),
+        at(99),
+        at(100),
+        bench.memory_kb()
+    );
+    assert!(took.len() > 10, "{took:?}");
+    bench.install(&body);
+}
+
+#[test]
+fn a_push_that_a_power_cut_interrupts_begins_again_by_itself_and_ends_well() {
+    let mut bench = Bench::new();
+    bench.client.take().unwrap().interrupt();
+    let way = lossy_way(&bench.desk.coap, setting("DUNLIN_LOSES_EVERY", 20));
+    bench.start(Some(way));
+    let body = package(setting("DUNLIN_FIRMWARE_BYTES", 60_000));
+    let file = bench.folder.path().join("image");
+    fs::write(&file, &body).unwrap();
+    let mut pushing = begin_push(&bench.desk, &file);
+    wait_for("a block", || {
+        let package = bench.folder.path().join("state/firmware/package");
+        fs::metadata(package).is_ok_and(|one| one.len() > body.len() as u64 / 8)
+    });
+    bench.kill();
+    bench.start(Some(way));
+    // The Client says that it has not what comes before the next block, and the Server begins anew by
+    // itself (4.08, RFC 7959 §2.9.2).
+    let begin = Instant::now();
+    assert!(pushing.child.wait().unwrap().success());
+    println!(
+        "the push ends {:.1} s after the restart",
+        begin.elapsed().as_secs_f64()
+    );
+    bench.comes_to("2", "0", desk::DEADLINE);
+    bench.install(&body);
+}
+
+fn begin_push(desk: &Desk, file: &Path) -> Running {
+    let image = format!("@{}", file.display());
+    let write = ["write", "pump", "/5/0/0", &image, "--timeout", "3600"];
+    Running::start(dunlin(&write).env("DUNLIN_API", &desk.api))
 }
 
 fn push(desk: &Desk, file: &Path) {

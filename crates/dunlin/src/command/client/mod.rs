@@ -5,6 +5,7 @@
 //! standard output for everything that happens. A reboot that a Server orders is the
 //! machine begun anew, with what was kept.
 
+mod access;
 mod account;
 mod equipment;
 mod news;
@@ -288,6 +289,9 @@ impl Args {
             set.map_err(|refusal| anyhow::anyhow!("{path}: {}", refusal.what))?;
         }
         let outfit = equipment.dress(&mut client, now);
+        if self.account.factory.is_some() {
+            access::share(&mut client, now);
+        }
         Ok((client, outfit))
     }
 }
