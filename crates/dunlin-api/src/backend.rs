@@ -23,6 +23,7 @@ use dunlin_lwm2m::{
 use dunlin_server::BootstrapRunId;
 use dunlin_server::bootstrap::{BootstrapRun, Finding, Plan, Profile, ProfileName};
 
+use crate::address::ClientAddress;
 use crate::auth::{TokenRecord, Tokens};
 use crate::credential::{self, Credential, ServerIdentity};
 use crate::error::{Code, Problem};
@@ -156,9 +157,14 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> Answer<'_, Vec<BootstrapRun>>;
 
-    /// Begins a bootstrap run with a Client that can be reached. Fails with `client_unknown`, `profile_unknown` and
-    /// `profile_unusable`.
-    fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId>;
+    /// Begins a bootstrap run with a Client that can be reached: where it listens, if that is said, else where it
+    /// registered or was bootstrapped last. Fails with `client_unknown`, `profile_unknown`, `profile_unusable` and
+    /// `not_supported`.
+    fn begin_bootstrap<'a>(
+        &'a self,
+        endpoint: &'a EndpointName,
+        at: Option<ClientAddress>,
+    ) -> Answer<'a, BootstrapRunId>;
 
     /// Writes the whole store, as of one commit, into a file that nobody else sees, while everything goes on. The
     /// file stands at its beginning, and is gone when it is closed.

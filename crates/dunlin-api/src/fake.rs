@@ -18,6 +18,7 @@ use dunlin_server::bootstrap::{
     BootstrapRun, KeyPair, KeySource, PairKind, Plan, Profile, ProfileName,
 };
 
+use crate::address::ClientAddress;
 use crate::auth::{TokenRecord, Tokens};
 use crate::backend::{
     Answer, Backend, ClientPage, ClientQuery, Command, Completion, CompletionAnswer,
@@ -663,8 +664,15 @@ impl Backend for Fake {
         ready(Ok(own.take(limit).cloned().collect()))
     }
 
-    fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId> {
-        ready(self.known(endpoint).map(|_| BootstrapRunId::from_bits(7)))
+    fn begin_bootstrap<'a>(
+        &'a self,
+        endpoint: &'a EndpointName,
+        at: Option<ClientAddress>,
+    ) -> Answer<'a, BootstrapRunId> {
+        // Where it listens is said of those that are not known.
+        let known = self.known(endpoint).map(|_| ());
+        let found = if at.is_some() { Ok(()) } else { known };
+        ready(found.map(|()| BootstrapRunId::from_bits(7)))
     }
 
     fn ready(&self) -> Result<(), String> {

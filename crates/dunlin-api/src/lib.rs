@@ -1,5 +1,6 @@
 //! REST, event stream and embedded UI over whatever can answer them.
 
+mod address;
 pub mod auth;
 pub mod backend;
 pub mod credential;
@@ -25,6 +26,7 @@ mod ui;
 pub mod value;
 pub mod view;
 
+pub use address::{ClientAddress, NoAddress};
 pub use extract::segment;
 pub use route::{openapi, router};
 pub use serve::serve;

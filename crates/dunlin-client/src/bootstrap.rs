@@ -50,6 +50,8 @@ pub(crate) struct Bootstrap {
     pub(crate) phase: Phase,
     /// Where it is, once that is known.
     pub(crate) address: Option<Address>,
+    /// Whether its name was looked up so that it is known when it begins.
+    pub(crate) looked_up: bool,
     pub(crate) peer: Option<PeerId>,
     /// Somebody on the device wants a bootstrap, whether or not Servers answer.
     pub(crate) wanted: bool,
@@ -63,6 +65,7 @@ impl Default for Bootstrap {
         Self {
             phase: Phase::Idle,
             address: None,
+            looked_up: false,
             peer: None,
             wanted: false,
             account_ends: None,

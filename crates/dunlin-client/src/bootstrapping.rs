@@ -61,6 +61,7 @@ impl Client {
     /// Brings the bootstrap to where it should be; before anything is done for Servers.
     pub(crate) fn follow_bootstrap(&mut self) {
         self.end_account_in_time();
+        self.follow_listening();
         let Some(account) = bootstrap_account(&self.tree) else {
             return self.forget_bootstrap_server();
         };
@@ -77,8 +78,31 @@ impl Client {
             Step::Ask => self.find_bootstrap_server(&account),
             Step::GiveUp => self.bootstrap_failed(Reason::Unresolved(account.uri.host)),
             Step::Expire => self.bootstrap_failed(Reason::NotFinished),
-            Step::Nothing => {}
+            Step::Nothing => self.learn_where_it_is(&account),
         }
+    }
+
+    /// A Bootstrap-Server without security is known by its address, also before it was asked for
+    /// anything: its name is looked up once.
+    fn learn_where_it_is(&mut self, account: &BootstrapAccount) {
+        let by_address = self.config.server_initiated_bootstrap && account.mode == MODE_NOSEC;
+        if by_address
+            && self.bootstrap.address.is_none()
+            && !self.bootstrap.is_active()
+            && !core::mem::replace(&mut self.bootstrap.looked_up, true)
+        {
+            self.look_up_bootstrap_server(account);
+        }
+    }
+
+    fn look_up_bootstrap_server(&mut self, account: &BootstrapAccount) -> NeedId {
+        let need = NeedId(self.next_need);
+        self.next_need += 1;
+        self.needs.insert(need, Party::Bootstrap);
+        let (host, port) = (account.uri.host.clone(), account.uri.port);
+        let question = Need::Resolve { host, port };
+        self.outputs.push_back(Output::Need(need, question));
+        need
     }
 
     /// Whether no Server can be reached any more, or there is none (TS 1.0 §5.2.3, point 4).
@@ -121,23 +145,21 @@ impl Client {
     }
 
     fn find_bootstrap_server(&mut self, account: &BootstrapAccount) {
-        let (host, port) = (account.uri.host.clone(), account.uri.port);
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return self.reach_bootstrap_server(&Address::Udp((ip, port).into()));
+        if let Ok(ip) = account.uri.host.parse::<IpAddr>() {
+            return self.reach_bootstrap_server(&Address::Udp((ip, account.uri.port).into()));
         }
-        let need = NeedId(self.next_need);
-        self.next_need += 1;
-        self.needs.insert(need, Party::Bootstrap);
+        let need = self.look_up_bootstrap_server(account);
         let until = self.now.instant + RESOLVE_TIMEOUT;
         self.bootstrap.phase = Phase::Resolving { need, until };
-        self.outputs
-            .push_back(Output::Need(need, Need::Resolve { host, port }));
     }
 
     pub(crate) fn bootstrap_server_found(&mut self, need: NeedId, address: Option<Address>) {
         let waits =
             matches!(self.bootstrap.phase, Phase::Resolving { need: asked, .. } if asked == need);
         if !waits {
+            if self.bootstrap.address.is_none() {
+                self.bootstrap.address = address;
+            }
             return;
         }
         match address {
@@ -258,7 +280,7 @@ impl Client {
     }
 
     /// Everything is as it was: what was written lies in the draft alone.
-    fn bootstrap_failed(&mut self, reason: Reason) {
+    pub(crate) fn bootstrap_failed(&mut self, reason: Reason) {
         let jitter = 0.8 + 0.4 * f64::from(self.random.next_u32()) / f64::from(u32::MAX);
         let hold_off = bootstrap_account(&self.tree).map_or(0, |account| account.hold_off_s);
         let hold_off = Duration::from_secs(hold_off.into());
@@ -439,6 +461,7 @@ impl Client {
         let account = bootstrap_account(&self.tree);
         if account.as_ref().map(|account| &account.uri) != asked_at.as_ref() {
             self.bootstrap.address = None;
+            self.bootstrap.looked_up = false;
         }
         let timeout_s = account.map_or(0, |account| account.timeout_s);
         let span = Duration::from_secs(timeout_s.into());

@@ -7,13 +7,15 @@ use alloc::vec::Vec;
 
 use dunlin_lwm2m::attribute::Attributes;
 use dunlin_lwm2m::{ContentFormat, Instance, Node, Object, ObjectId, Path, ShortServerId, format};
+use dunlin_transport::dtls::ResumptionState;
 use minicbor::{Decoder, Encoder};
 
 use crate::attributes::AttributeBook;
+use crate::connecting::Resumable;
 use crate::tree::Tree;
 
 /// The first item of a state; a later layout has another number.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Why a state cannot be restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) account_ends_ms: Option<u64>,
     /// The smartcard's content that Objects came from.
     pub(crate) card: Option<Vec<u8>>,
+    /// What sessions are resumed with, as secret as keys; the Bootstrap-Server's is under no number.
+    pub(crate) sessions: Vec<(Option<ShortServerId>, Resumable)>,
 }
 
 impl Snapshot {
@@ -57,6 +61,7 @@ impl Snapshot {
             attributes: attributes.iter().collect(),
             account_ends_ms: None,
             card: None,
+            sessions: Vec::new(),
         }
     }
 
@@ -93,7 +98,7 @@ impl Snapshot {
         &self,
         e: &mut Encoder<Vec<u8>>,
     ) -> Result<(), minicbor::encode::Error<core::convert::Infallible>> {
-        e.array(5)?.u8(VERSION)?;
+        e.array(6)?.u8(VERSION)?;
         e.array(self.objects.len() as u64)?;
         for (id, bytes) in &self.objects {
             e.array(2)?.u16(id.0)?.bytes(bytes)?;
@@ -113,6 +118,12 @@ impl Snapshot {
             Some(card) => e.bytes(card)?,
             None => e.null()?,
         };
+        e.array(self.sessions.len() as u64)?;
+        for (server, session) in &self.sessions {
+            e.array(3)?.encode(server.map(ShortServerId::value))?;
+            e.bytes(&session.account)?;
+            e.bytes(session.state.as_secret().expose())?;
+        }
         Ok(())
     }
 
@@ -171,6 +182,26 @@ impl Snapshot {
                 _ => Some(d.bytes()?.to_vec()),
             };
         }
+        // Version 3 knew no sessions.
+        if version > 3 {
+            for _ in 0..length(d)? {
+                length(d)?;
+                let server: Option<u16> = d.decode()?;
+                let account = d.bytes()?.try_into();
+                let account = account.map_err(|_| minicbor::decode::Error::message("no digest"))?;
+                let state = ResumptionState::from_secret(d.bytes()?.into());
+                let session = Resumable { account, state };
+                let server = match server {
+                    None => None,
+                    // A Server that nothing can be of is nobody's.
+                    Some(id) => match ShortServerId::new(id) {
+                        None => continue,
+                        known => known,
+                    },
+                };
+                snapshot.sessions.push((server, session));
+            }
+        }
         Ok(snapshot)
     }
 }
@@ -194,6 +225,13 @@ mod tests {
             )],
             account_ends_ms: Some(1_767_225_600_000),
             card: Some(alloc::vec![0, 0, 0, 0]),
+            sessions: [ShortServerId::new(7), None]
+                .map(|server| {
+                    let state = ResumptionState::from_secret(b"a secret"[..].into());
+                    let account = [3; 32];
+                    (server, Resumable { account, state })
+                })
+                .into(),
         };
         assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
     }

@@ -11,8 +11,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use dunlin_lwm2m::operation::SmsNumber;
-use dunlin_lwm2m::{EndpointName, Node, Path, ResourceValue, ShortServerId};
-use dunlin_transport::dtls::ResumptionState;
+use dunlin_lwm2m::{EndpointName, Instance, Node, Path, ResourceValue, ShortServerId};
 use dunlin_transport::{
     Address, Config as TransportConfig, Event as Heard, Instant, Now, Output as TransportOutput,
     PeerId, Port, Side, Transport, is_request,
@@ -24,6 +23,7 @@ use crate::account::Account;
 use crate::attributes::AttributeBook;
 use crate::bootstrap::Bootstrap;
 use crate::change::Snapshot;
+use crate::connecting::Resumable;
 use crate::event::{Answer, Commit, Event, NeedId, Output, Reason};
 use crate::firmware::Firmware;
 use crate::notify::Observation;
@@ -49,6 +49,8 @@ pub struct Config {
     /// asked, where there is one (TS 1.0 §5.2.3). With growing pauses five take some minutes.
     pub registration_attempts_max: u32,
     /// Whether the Bootstrap-Server may begin a bootstrap that nobody asked for (TS 1.0 §5.2.3).
+    /// Where its account has keys the Client answers its handshake, as DTLS server; the embedder
+    /// sees to it that the Client is found where the Bootstrap-Server looks for it.
     pub server_initiated_bootstrap: bool,
     /// Whether Bootstrap-Discover is answered with the version as TS 1.0 prints it, without a
     /// target, which is no link format. Some Bootstrap-Servers want that, others refuse it.
@@ -104,12 +106,14 @@ pub struct Client {
     pub(crate) observations: Vec<Observation>,
     pub(crate) registrations: BTreeMap<ShortServerId, Registration>,
     pub(crate) bootstrap: Bootstrap,
+    /// The Bootstrap-Server's account as the Client listens for it under DTLS now.
+    pub(crate) listening: Option<Instance>,
     pub(crate) card: Smartcard,
     /// When the Bootstrap-Server Account ends, as it was kept; read at the start.
     account_ends_ms: Option<u64>,
     pub(crate) transport: Transport,
     /// What earlier sessions are resumed with.
-    pub(crate) resumable: BTreeMap<Party, ResumptionState>,
+    pub(crate) resumable: BTreeMap<Party, Resumable>,
     /// Whose key or certificate was refused last, and why.
     pub(crate) verdict: Option<(Party, &'static str)>,
     /// Peers whose sessions end when everything has been said.
@@ -153,6 +157,7 @@ impl Client {
             observations: Vec::new(),
             registrations: BTreeMap::new(),
             bootstrap: Bootstrap::default(),
+            listening: None,
             card: Smartcard::default(),
             account_ends_ms: None,
             transport: Transport::new(transport, transport_seed),
@@ -180,6 +185,10 @@ impl Client {
         let snapshot = Snapshot::decode(state)?;
         self.account_ends_ms = snapshot.account_ends_ms;
         self.card.content.clone_from(&snapshot.card);
+        let kept = snapshot.sessions.iter().cloned();
+        self.resumable = kept
+            .map(|(server, session)| (server.map_or(Party::Bootstrap, Party::Server), session))
+            .collect();
         snapshot.apply(&mut self.tree, &mut self.attributes);
         Ok(())
     }
@@ -515,7 +524,8 @@ impl Client {
             Heard::Failed {
                 request, failure, ..
             } => self.unanswered(request, failure),
-            Heard::Connected { peer, .. } => self.connected(peer),
+            Heard::Connected { peer, resumed } => self.connected(peer, resumed),
+            Heard::Accepted { peer } => self.accepted(peer),
             Heard::Disconnected { peer, reason } => self.disconnected(peer, reason),
             Heard::Resumable { peer, state } => self.resumable(peer, *state),
             Heard::NotificationDelivered {
@@ -544,6 +554,16 @@ impl Client {
             self.now.wall.0.saturating_add(left)
         });
         snapshot.card.clone_from(&self.card.content);
+        let kept = self.resumable.iter().filter_map(|(party, session)| {
+            let server = match party {
+                Party::Server(server) => Some(*server),
+                Party::Bootstrap => None,
+                // A download begins with a handshake of its own.
+                Party::Package => return None,
+            };
+            Some((server, session.clone()))
+        });
+        snapshot.sessions = kept.collect();
         let state = snapshot.encode();
         let number = self.next_commit;
         self.outputs

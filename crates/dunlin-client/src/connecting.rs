@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use dunlin_lwm2m::{ObjectId, ObjectInstanceId};
+use dunlin_lwm2m::{ObjectId, ObjectInstanceId, Value};
 use dunlin_transport::dtls::{
     AlertDescription, CertificateType, ClientCredentials, ClientSettings, Credential, Question,
     ResumptionState, Role, Shown, SigningKey, Verdict, identity,
@@ -20,12 +20,13 @@ use dunlin_transport::dtls::{
 use dunlin_transport::{
     Address, DisconnectReason, PeerId, Port, SecurityAnswer, SecurityNeed, certificate_names,
 };
+use sha2::{Digest, Sha256};
 
 use crate::account::{Scheme, ServerUri, bootstrap_account};
 use crate::bootstrap;
 use crate::client::{Client, Party};
 use crate::credentials::Credentials;
-use crate::event::Reason;
+use crate::event::{Event, Reason};
 use crate::registration::Phase;
 
 /// A Server that can be spoken to, or will be.
@@ -35,6 +36,34 @@ pub(crate) enum Reached {
     Peer(PeerId),
     /// When the handshake with it has ended well.
     Connecting(PeerId),
+}
+
+/// What a session is resumed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resumable {
+    /// Of URI and keys by which the session was made: under others it is not resumed, whoever has
+    /// changed them, and be it while the Client was switched off.
+    pub(crate) account: [u8; 32],
+    pub(crate) state: ResumptionState,
+}
+
+/// Of everything in an account that a session depends on.
+fn digest(uri: &ServerUri, credentials: &Credentials) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let mut take = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    take(&[u8::from(uri.scheme == Scheme::Coaps)]);
+    take(uri.host.as_bytes());
+    take(&uri.port.to_be_bytes());
+    for resource in credentials.resources() {
+        match resource.value() {
+            Some(Value::Opaque(bytes)) => take(bytes),
+            _ => take(&credentials.mode().to_be_bytes()),
+        }
+    }
+    digest.finalize().into()
 }
 
 impl Client {
@@ -56,7 +85,11 @@ impl Client {
             self.transport.hold(peer);
             return Ok(Reached::Peer(peer));
         }
-        settings.resume = self.resumable.get(&party).cloned();
+        let account = digest(&uri, &credentials);
+        let earlier = self.resumable.get(&party);
+        settings.resume = earlier
+            .filter(|earlier| earlier.account == account)
+            .map(|earlier| earlier.state.clone());
         self.verdict = None;
         let opened = self
             .transport
@@ -110,8 +143,17 @@ impl Client {
         peers.next()
     }
 
-    pub(crate) fn connected(&mut self, peer: PeerId) {
-        match self.party_of(peer) {
+    pub(crate) fn connected(&mut self, peer: PeerId, resumed: bool) {
+        let party = self.party_of(peer);
+        match party.filter(|_| resumed) {
+            Some(Party::Server(server)) => {
+                let server = Some(server);
+                self.tell(Event::SessionResumed { server });
+            }
+            Some(Party::Bootstrap) => self.tell(Event::SessionResumed { server: None }),
+            Some(Party::Package) | None => {}
+        }
+        match party {
             Some(Party::Bootstrap) => {
                 if matches!(self.bootstrap.phase, bootstrap::Phase::Connecting) {
                     self.ask_bootstrap_server(peer);
@@ -129,8 +171,17 @@ impl Client {
     }
 
     pub(crate) fn resumable(&mut self, peer: PeerId, state: ResumptionState) {
-        if let Some(party) = self.party_of(peer) {
-            self.resumable.insert(party, state);
+        let Some(party) = self.party_of(peer) else {
+            return;
+        };
+        let Ok((uri, credentials)) = self.keys_of(party) else {
+            return;
+        };
+        let account = digest(&uri, &credentials);
+        self.resumable.insert(party, Resumable { account, state });
+        if party != Party::Package {
+            // After a restart the handshake is a short one.
+            self.commit();
         }
     }
 
@@ -187,9 +238,19 @@ impl Client {
 
     /// What a handshake asks: is this the Server of the account?
     pub(crate) fn judge(&mut self, need: &SecurityNeed) -> SecurityAnswer {
-        let Question::VerdictOn { shown, .. } = &need.question else {
-            // Only who answers handshakes is asked for keys, and a Client begins them.
-            return SecurityAnswer::Psk(None);
+        let shown = match &need.question {
+            Question::PskFor { identity, .. } => return self.key_for(identity),
+            Question::VerdictOn {
+                shown,
+                role: Role::Client,
+                ..
+            } => return self.admits(shown),
+            Question::VerdictOn { shown, .. } => shown,
+            // Nothing of what others opened is resumed.
+            _ => {
+                let no = Verdict::Refuse(AlertDescription::CERTIFICATE_UNKNOWN);
+                return SecurityAnswer::Verdict(no);
+            }
         };
         let connecting = self.connecting_to(&need.address);
         let verdict = connecting.ok_or("nobody asked for that session");
@@ -223,7 +284,7 @@ impl Client {
         server.or_else(|| package.then_some(Party::Package))
     }
 
-    fn accept(
+    pub(crate) fn accept(
         &self,
         uri: &ServerUri,
         credentials: &Credentials,

@@ -80,6 +80,12 @@ pub enum Event {
         /// Under which location.
         location: String,
     },
+    /// An earlier session with a Server goes on, by a handshake of one round trip less and without
+    /// the work for keys; it may be one of before a restart.
+    SessionResumed {
+        /// Which Server; `None` for the Bootstrap-Server.
+        server: Option<ShortServerId>,
+    },
     /// A Server has answered an Update.
     Updated {
         /// Which Server.
@@ -245,6 +251,9 @@ pub enum Reason {
     /// The Bootstrap-Server has begun and not come to an end.
     #[error("the bootstrap server has said nothing for {} s and not finished", SESSION_TIMEOUT.as_secs())]
     NotFinished,
+    /// The Bootstrap-Server has opened a session of its own meanwhile.
+    #[error("the bootstrap server has begun anew")]
+    BegunAnew,
     /// Nothing could be sent.
     #[error("too much is under way")]
     Busy,

@@ -25,6 +25,7 @@ mod factory;
 mod firmware;
 #[doc(hidden)]
 pub mod fuzz;
+mod listening;
 mod moving;
 mod notify;
 pub mod object;

@@ -493,3 +493,61 @@ fn the_bootstrap_server_that_does_not_know_us_is_named_in_words() {
         "{told:?}"
     );
 }
+
+/// The device was switched off: keys and values are as they were kept, sessions are gone.
+fn switched_on(world: &mut World, credentials: &Credentials) {
+    world.restart(device(credentials).build());
+    assert!(world.is_registered(0), "{:?}", world.news);
+}
+
+fn resumed(world: &World) -> bool {
+    let server = dunlin_lwm2m::ShortServerId::new(1);
+    world.news.contains(&Event::SessionResumed { server })
+}
+
+#[test]
+fn rfc5246_7_3_after_a_restart_of_the_client_its_session_is_resumed() {
+    let mut world = registered();
+    switched_on(&mut world, &psk("urn:me", KEY));
+    assert!(resumed(&world), "{:?}", world.news);
+    assert_eq!(text(&world.ask(&read("/3303/0/5700"))), "20.5");
+    // Also what the second session leaves is kept.
+    switched_on(&mut world, &psk("urn:me", KEY));
+    assert!(resumed(&world));
+    assert_eq!(world.servers[0].kinds(), "RRR");
+}
+
+#[test]
+fn a_server_that_has_forgotten_the_session_of_before_a_restart_gets_a_whole_handshake() {
+    let mut world = registered();
+    world.servers = vec![psk_server()];
+    switched_on(&mut world, &psk("urn:me", KEY));
+    assert!(!resumed(&world));
+}
+
+#[test]
+fn ts_5_2_8_a_session_of_other_keys_is_not_resumed_after_a_restart() {
+    let mut world = registered();
+    world.servers[0]
+        .keys
+        .insert(b"urn:other".to_vec(), KEY.to_vec());
+    // Somebody has changed the account while the device was off.
+    let config =
+        dunlin_client::Config::new(dunlin_lwm2m::EndpointName::new("thermometer").unwrap());
+    let mut client =
+        dunlin_client::Client::new(config, device(&psk("urn:me", KEY)).build(), [9; 32]);
+    client.restore(world.state.as_ref().unwrap()).unwrap();
+    let identity = Value::Opaque(b"urn:other".to_vec());
+    client.set(world.now, path("/0/0/3"), identity).unwrap();
+    world.client = client;
+    world.commits = 0;
+    world.news.clear();
+    world.start();
+    assert!(world.is_registered(0), "{:?}", world.news);
+    assert!(!resumed(&world));
+    let identities = &world.servers[0].sessions;
+    assert_eq!(identities.len(), 2);
+    assert!(
+        matches!(&identities[1], Identity::PreSharedKey(identity) if **identity == b"urn:other"[..])
+    );
+}

@@ -71,6 +71,13 @@ pub struct ServerSettings {
     pub resumption_lifetime: Duration,
     /// Session ids remembered; the oldest goes first. Tickets need no memory.
     pub resumption_cache_max: usize,
+    /// While so many handshakes are under way no client is let in. A device that listens beside
+    /// connecting keeps it low: strangers then cannot take the room that its own handshakes need.
+    pub half_open_max: usize,
+    /// Whether a ClientHello from where we are opening a session ourselves ends that attempt. Where
+    /// both sides may begin, one of them has to give way: if none did, or both, neither handshake
+    /// would end.
+    pub gives_way: bool,
 }
 
 /// One session that we open.
@@ -158,6 +165,8 @@ impl Default for ServerSettings {
             resumption: true,
             resumption_lifetime: Duration::from_secs(24 * 3600),
             resumption_cache_max: 10_000,
+            half_open_max: usize::MAX,
+            gives_way: true,
         }
     }
 }

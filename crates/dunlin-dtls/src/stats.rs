@@ -69,6 +69,8 @@ counters! {
     RepeatedClientHello = "repeated_client_hello",
     /// A handshake begun anew from the same address.
     HandshakeReplaced = "handshake_replaced",
+    /// A ClientHello from where we are opening a session ourselves, and do not give way.
+    HelloCrossed = "hello_crossed",
     /// Too many handshakes under way.
     HandshakesFull = "handshakes_full",
     /// Too many handshakes of one host.

@@ -14,6 +14,7 @@ use dunlin_client::{
     Address, Answer, Client, Event, Need, NeedId, Now, Output, PackageDone, PackageFault,
     PackageStep, Port, Sample,
 };
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -130,6 +131,8 @@ pub struct ClientLoop<H> {
     ways: Ways,
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
+    /// Where the Client is to be found, rather than at any port that is free.
+    listens: Vec<SocketAddr>,
     lookups: JoinSet<(NeedId, Option<Address>)>,
     /// How many names were looked up: each time the next address of a name is taken, so that a
     /// Server is found that listens on one of them alone.
@@ -153,6 +156,7 @@ impl<H: Host> ClientLoop<H> {
             ways: Ways::default(),
             v4: None,
             v6: None,
+            listens: Vec::new(),
             lookups: JoinSet::new(),
             looked_up: 0,
             kept: 0,
@@ -162,12 +166,27 @@ impl<H: Host> ClientLoop<H> {
         (this, ClientHandle { commands, network })
     }
 
+    /// Uses these addresses, one of IPv4, one of IPv6 or both, from the start: a Bootstrap-Server
+    /// that begins by itself knows them (TS 1.0 §5.2.3.4, §7.1.2).
+    #[must_use]
+    pub fn listening(mut self, at: Vec<SocketAddr>) -> Self {
+        self.listens = at;
+        self
+    }
+
     /// Runs until every handle is gone and the Client has de-registered everywhere, or the grace
     /// time for that is over.
     ///
     /// # Errors
     /// A socket cannot be opened.
     pub async fn run(mut self, grace: Duration) -> io::Result<()> {
+        for at in std::mem::take(&mut self.listens) {
+            let socket = Some(open(at)?);
+            match at {
+                SocketAddr::V4(_) => self.v4 = socket,
+                SocketAddr::V6(_) => self.v6 = socket,
+            }
+        }
         self.client.start(now());
         let mut timeout = self.drain().await?;
         let mut end = None;
@@ -293,7 +312,7 @@ impl<H: Host> ClientLoop<H> {
             SocketAddr::V6(_) => (&mut self.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
         };
         if socket.is_none() {
-            *socket = Some(UdpSocket::bind(any).await?);
+            *socket = Some(open(any)?);
         }
         let socket = socket.as_ref().expect("it was opened");
         if let Err(error) = socket.send_to(bytes, to).await {
@@ -302,6 +321,18 @@ impl<H: Host> ClientLoop<H> {
         }
         Ok(())
     }
+}
+
+/// A socket at this address. One of IPv6 leaves IPv4 to the other.
+fn open(at: SocketAddr) -> io::Result<UdpSocket> {
+    let kind = Domain::for_address(at);
+    let socket = Socket::new(kind, Type::DGRAM, Some(Protocol::UDP))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 /// In the clear or not: one socket serves both, and the first byte tells records of DTLS from

@@ -733,8 +733,12 @@ impl Backend for NodeBackend {
         Box::pin(self.runs(endpoint, limit))
     }
 
-    fn begin_bootstrap<'a>(&'a self, endpoint: &'a EndpointName) -> Answer<'a, BootstrapRunId> {
-        Box::pin(self.begin_run(endpoint))
+    fn begin_bootstrap<'a>(
+        &'a self,
+        endpoint: &'a EndpointName,
+        at: Option<dunlin_api::ClientAddress>,
+    ) -> Answer<'a, BootstrapRunId> {
+        Box::pin(self.begin_run(endpoint, at))
     }
 
     fn backup(&self, with_events: bool) -> Answer<'_, std::fs::File> {

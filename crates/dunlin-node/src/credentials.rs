@@ -223,6 +223,15 @@ impl Credentials {
         self.index().of(endpoint).iter().map(Kept::shown).collect()
     }
 
+    /// What a Client and this door know each other by, with the keys, the newest first.
+    pub(crate) fn of_door(&self, door: Door, endpoint: &EndpointName) -> Vec<(Proof, Option<Key>)> {
+        let index = self.index();
+        let all = index.of(endpoint).iter().rev();
+        all.filter(|one| door.is_among(one.doors))
+            .map(|one| (one.proof.clone(), one.key.clone()))
+            .collect()
+    }
+
     /// A page of endpoint names with their credentials, in order.
     pub(crate) fn list(&self, query: &Query) -> Vec<(EndpointName, Vec<Credential>)> {
         self.index().list(query)

@@ -4,6 +4,7 @@
 //! `node` for the order of things, `shard` for the loop that everything goes through, `facts` for
 //! what survives a restart.
 
+mod approach;
 mod backend;
 mod bootstraps;
 pub mod config;

@@ -31,6 +31,7 @@ use dunlin_transport::Port;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::approach::Approaches;
 use crate::backend::{Folder, NodeBackend};
 use crate::config::{self, Config};
 use crate::credentials::Credentials;
@@ -188,6 +189,8 @@ impl Node {
                 certificate: identity.chain.first().cloned(),
             },
             runs: Mutex::default(),
+            own: Some(identity.credential.clone()),
+            approaches: Approaches::default(),
         });
         let mut started = Started {
             config,
@@ -318,7 +321,23 @@ impl Node {
     /// # Errors
     /// Why it does not begin.
     pub async fn bootstrap(&self, endpoint: &EndpointName) -> Result<BootstrapRunId, String> {
-        let begun = self.backend.begin_run(endpoint).await;
+        let begun = self.backend.begin_run(endpoint, None).await;
+        begun.map_err(|problem| problem.detail)
+    }
+
+    /// Begins a bootstrap run with a Client that listens there: `HOST`, `HOST:PORT`, or either behind
+    /// `coap://` or `coaps://` (TS 1.0 §5.2.3.4, §7.1.2).
+    ///
+    /// # Errors
+    /// Why it does not begin.
+    pub async fn bootstrap_at(
+        &self,
+        endpoint: &EndpointName,
+        address: &str,
+    ) -> Result<BootstrapRunId, String> {
+        let at = address.parse();
+        let at = at.map_err(|error: dunlin_api::NoAddress| error.to_string())?;
+        let begun = self.backend.begin_run(endpoint, Some(at)).await;
         begun.map_err(|problem| problem.detail)
     }
 

@@ -20,11 +20,13 @@ use dunlin_server::bootstrap::{
 };
 use dunlin_store::Store;
 use dunlin_transport::Identity;
+use dunlin_transport::dtls::{ClientSettings, Credential as Own};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
 };
 use zeroize::Zeroizing;
 
+use crate::approach::{self, Approaches};
 use crate::bootstraps;
 use crate::credentials::{Credentials, Door, Prepared};
 use crate::profiles::Profiles;
@@ -51,6 +53,10 @@ pub(crate) struct Parts {
     pub(crate) server: ServerPublic,
     /// The shard that has the run of a Client: there is one run per name in all shards.
     pub(crate) runs: Mutex<HashMap<EndpointName, usize>>,
+    /// What we show to Clients that listen for us.
+    pub(crate) own: Option<Own>,
+    /// Which shard speaks to which Client that has not asked.
+    pub(crate) approaches: Approaches,
 }
 
 /// What the Server shows to Clients, in DER: Clients that are to trust it need it beforehand.
@@ -116,6 +122,15 @@ impl Provisioning {
         profile
             .provision(endpoint, &self.0.known.registry(), &mut keys)
             .map_err(|error| format!("profile \"{}\": {error}", profile.name))
+    }
+
+    /// How a session may be opened with a Client that listens for its Bootstrap-Server.
+    pub(crate) fn sessions(&self, endpoint: &EndpointName) -> Vec<ClientSettings> {
+        approach::sessions(&self.0.credentials, self.0.own.as_ref(), endpoint)
+    }
+
+    pub(crate) fn approaches(&self) -> &Approaches {
+        &self.0.approaches
     }
 
     /// The run of this Client is at that shard from now on; where it was before.
@@ -324,6 +339,8 @@ mod tests {
                     certificate: Some(vec![0x30, 1, 0]),
                 },
                 runs: Mutex::default(),
+                own: None,
+                approaches: Approaches::default(),
             });
             Self {
                 store,

@@ -2,7 +2,7 @@
 //! and registers with what it was given.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -75,11 +75,15 @@ struct Device {
 
 impl Device {
     fn start(endpoint: &str, factory: Factory) -> Self {
+        Self::listening(endpoint, factory, Vec::new())
+    }
+
+    fn listening(endpoint: &str, factory: Factory, at: Vec<SocketAddr>) -> Self {
         let config = ClientConfig::new(name(endpoint));
         let client = Client::new(config, factory.build(), seed::draw().unwrap());
         let events = Arc::default();
         let (looped, handle) = ClientLoop::new(client, Listener(Arc::clone(&events)));
-        tokio::spawn(looped.run(Duration::from_millis(100)));
+        tokio::spawn(looped.listening(at).run(Duration::from_millis(100)));
         Self { events, handle }
     }
 
@@ -319,6 +323,94 @@ async fn ts_5_2_3_4_the_bootstrap_server_begins_when_it_is_told_to() {
     assert_eq!(device.registrations(), [101, 7]);
     let all = node.bootstrap_runs(None, 10).await.unwrap();
     assert_eq!(all.len(), 2);
+    drop(device.handle);
+    stop(node).await;
+}
+
+fn free_address() -> SocketAddr {
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    socket.local_addr().unwrap()
+}
+
+/// Nobody asks: the Client listens, as DTLS server, and the Bootstrap-Server is told where. The
+/// second time it knows by itself, because the Client has registered from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ts_7_1_2_the_bootstrap_server_opens_the_session_with_a_client_that_listens() {
+    let node = node().await;
+    let server = format!("coaps://localhost:{}", node.at(Port::Coaps)[0].port());
+    let bootstrap = node.at(Port::BootstrapCoaps)[0].port();
+    for keys in ["psk", "rpk", "x509"] {
+        let mut profile = profile(server.clone(), made(keys));
+        profile.name = ProfileName::new(keys).unwrap();
+        profile.selector = Selector::Pattern(format!("{keys}-*"));
+        assert_eq!(node.put_profile(profile).await.unwrap(), []);
+        let endpoint = format!("{keys}-lamp");
+        let (credentials, json) = own(&node, keys, &endpoint);
+        let at = free_address();
+        admit(&node, &endpoint, &json).await;
+        let mut factory = factory();
+        factory
+            .add_bootstrap_server(
+                &format!("coaps://localhost:{bootstrap}"),
+                &credentials,
+                3_600,
+                0,
+            )
+            .unwrap();
+        let device = Device::listening(&endpoint, factory, vec![at]);
+        // The loop opens its socket before it takes commands.
+        assert!(device.handle.run(|_, _| ()).await);
+        let id = node
+            .bootstrap_at(&name(&endpoint), &at.to_string())
+            .await
+            .unwrap();
+        device.registers(1).await;
+        let ended = runs(&node, &endpoint, 1).await;
+        assert_eq!((ended[0].id, ended[0].initiator), (id, Initiator::Server));
+        assert_eq!(ended[0].state, RunState::Succeeded, "{:?}", ended[0]);
+        assert_eq!(ended[0].identity.security_name(), keys);
+        let id = node.bootstrap(&name(&endpoint)).await.unwrap();
+        device.registers(2).await;
+        let ended = runs(&node, &endpoint, 2).await;
+        assert_eq!((ended[0].id, ended[0].initiator), (id, Initiator::Server));
+        assert_eq!(ended[0].state, RunState::Succeeded, "{:?}", ended[0]);
+        drop(device.handle);
+    }
+    stop(node).await;
+}
+
+/// Without security a name with credentials is not spoken to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ts_5_2_3_4_a_client_that_has_not_registered_is_bootstrapped_in_the_clear_where_it_listens()
+{
+    let node = node().await;
+    let server = node.at(Port::Coap)[0];
+    let bootstrap = node.at(Port::BootstrapCoap)[0];
+    node.put_profile(profile(format!("coap://{server}"), Keys::NoSec))
+        .await
+        .unwrap();
+    let mut factory = factory();
+    let uri = format!("coap://{bootstrap}");
+    factory
+        .add_bootstrap_server(&uri, &Credentials::NoSec, 3_600, 0)
+        .unwrap();
+    let at = free_address();
+    let device = Device::listening("lamp", factory, vec![at]);
+    assert!(device.handle.run(|_, _| ()).await);
+    let address = format!("coap://{at}");
+    node.bootstrap_at(&name("lamp"), &address).await.unwrap();
+    device.registers(1).await;
+    let ended = runs(&node, "lamp", 1).await;
+    assert_eq!(ended[0].state, RunState::Succeeded, "{:?}", ended[0]);
+
+    admit(
+        &node,
+        "safe",
+        "{\"mode\":\"psk\",\"identity\":\"safe\",\"key\":\"42424242424242424242424242424242\"}",
+    )
+    .await;
+    let refused = node.bootstrap_at(&name("safe"), &address).await;
+    assert!(refused.is_err(), "{refused:?}");
     drop(device.handle);
     stop(node).await;
 }

@@ -313,8 +313,8 @@ pub enum Refused {
         /// One sentence.
         reason: String,
     },
-    /// The Bootstrap-Server has no way to the Client: it opens no sessions, and in the clear it
-    /// knows nobody who is not registered.
+    /// The Bootstrap-Server has no way to the Client: without an address it knows only where those
+    /// are that are registered or were bootstrapped.
     #[error("the Bootstrap-Server cannot reach this Client: {reason}")]
     ClientUnreachable {
         /// One sentence.

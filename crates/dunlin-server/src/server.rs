@@ -30,7 +30,7 @@ use rand_core::{Rng, SeedableRng};
 use self::bootstrapping::Bootstraps;
 use self::reporting::Notification;
 use self::uplink::Admission;
-use crate::bootstrap::{BootstrapRun, Provision, RunFailure};
+use crate::bootstrap::{Approach, BootstrapRun, Provision, Reach, RunFailure};
 use crate::change::{Departure, Snapshot};
 use crate::command::{Command, Refused, RequestTicket, RequestView, Settings};
 use crate::config::{DEPARTED_MAX, ServerConfig};
@@ -358,17 +358,42 @@ impl Server {
         endpoint: &EndpointName,
         provision: Provision,
     ) -> Result<BootstrapRunId, Refused> {
-        let begun = self.begin_by_command(now, endpoint, provision);
+        let begun = self.begin_by_command(now, endpoint, provision, None);
         self.pump(now);
         begun
     }
 
-    /// Whether [`Server::bootstrap`] has a way to this Client.
+    /// Begins a run with a Client that listens somewhere: the session is opened first, the Client
+    /// being the DTLS server (TS 1.0 §5.2.3.4, §7.1.2), and ended after the run. A Client that is
+    /// not there or does not take it is told by how the run ends.
+    ///
+    /// # Errors
+    /// [`Refused::ClientUnreachable`], [`Refused::StoreFailing`], [`Refused::ServerFull`].
+    pub fn bootstrap_at(
+        &mut self,
+        now: Now,
+        endpoint: &EndpointName,
+        provision: Provision,
+        approach: Approach,
+    ) -> Result<BootstrapRunId, Refused> {
+        let begun = self.begin_by_command(now, endpoint, provision, Some(approach));
+        self.pump(now);
+        begun
+    }
+
+    /// What [`Server::bootstrap`] or [`Server::bootstrap_at`] can reach this Client by.
     ///
     /// # Errors
     /// [`Refused::ClientUnknown`], [`Refused::ClientUnreachable`].
-    pub fn reaches_to_bootstrap(&self, endpoint: &EndpointName) -> Result<(), Refused> {
-        self.way_to_bootstrap(endpoint).map(drop)
+    pub fn reaches_to_bootstrap(&self, endpoint: &EndpointName) -> Result<Reach, Refused> {
+        self.reach_to_bootstrap(endpoint)
+    }
+
+    /// With whom a session is being opened at that address, to bootstrap it: what the other side
+    /// shows has to be theirs.
+    #[must_use]
+    pub fn approached(&self, address: &Address) -> Option<&EndpointName> {
+        self.bootstraps.approached(address)
     }
 
     /// Ends the run of a Client, if there is one: another Server of this node has taken its
@@ -724,10 +749,14 @@ impl Server {
             | WireEvent::NotificationLost { .. }
             | WireEvent::ObserverGone { .. }
             | WireEvent::Pinged { .. }
-            | WireEvent::Connected { .. }
+            | WireEvent::Accepted { .. }
             | WireEvent::Resumable { .. } => {}
-            WireEvent::Disconnected { peer, .. } => self.on_disconnected(now, peer),
+            WireEvent::Disconnected { peer, reason } => {
+                self.on_disconnected(now, peer);
+                self.on_not_opened(now, peer, reason);
+            }
             WireEvent::Moved { peer, .. } => self.on_moved(now, peer),
+            WireEvent::Connected { peer, .. } => self.on_opened(now, peer),
             WireEvent::HandshakeFailed {
                 address,
                 port,

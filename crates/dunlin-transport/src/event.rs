@@ -206,6 +206,12 @@ pub enum Event {
         /// An earlier session was resumed, without a full handshake.
         resumed: bool,
     },
+    /// A peer has opened a session with us, and has not spoken yet (client side: the session of a
+    /// Bootstrap-Server that begins, TS 1.0 §7.1.2). Say at once what it may ask.
+    Accepted {
+        /// Who.
+        peer: PeerId,
+    },
     /// A peer has no session any more, or never got one. The peer is remembered as long as it is
     /// held; what is sent to it is lost.
     Disconnected {

@@ -4,6 +4,7 @@
 mod desk;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -242,4 +243,107 @@ fn int_1_a_client_with_a_bootstrap_server_alone_registers_and_remembers() {
     assert!(first.contains(&coaps), "{first}");
     let rest = client.interrupt();
     assert!(!rest.contains("bootstrapped"), "it remembers: {rest}");
+}
+
+#[test]
+fn a_client_that_is_killed_resumes_its_session_from_what_it_kept_for_itself_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let at = free_port();
+    let uri = format!("coaps://{at}");
+    let mut desk = Desk::open_with(folder, &["--coaps", &at]);
+    desk.says(&["credential", "add", "lamp", "--psk", "id-7", "--key", KEY]);
+    let state = folder.join("device");
+    let start = |key: &str| {
+        Running::start(&mut dunlin(&[
+            "client",
+            "--server",
+            &uri,
+            "--endpoint",
+            "lamp",
+            "--identity",
+            "id-7",
+            "--key",
+            key,
+            "--state",
+            text(&state),
+        ]))
+    };
+    let mut client = start(KEY);
+    client.line("registered with");
+    client.kill();
+    let mode = fs::metadata(state.join("client.state"))
+        .unwrap()
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600, "it holds secrets");
+    let mut client = start(KEY);
+    client.line("goes on, with a short handshake");
+    client.line("registered with");
+    assert!(desk.says(&["read", "lamp", "/3/0/0"]).contains("dunlin"));
+    client.kill();
+
+    // A key of before opens nothing, although the session was made by it.
+    let other = "0f0e0d0c0b0a09080706050403020100";
+    desk.says(&["credential", "remove", "lamp"]);
+    desk.says(&["credential", "add", "lamp", "--psk", "id-7", "--key", other]);
+    let mut client = start(other);
+    client.line("registers with");
+    let next = client.line("");
+    assert!(next.contains("registered with"), "{next}");
+    client.kill();
+
+    // A Server that was restarted has no tickets of before: the handshake is a whole one.
+    desk.restart();
+    let mut client = start(other);
+    client.line("registered with");
+    client.kill();
+}
+
+#[test]
+fn ts_5_2_3_4_a_client_that_listens_is_bootstrapped_over_dtls_when_an_operator_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, bootstrap, listens) = (free_port(), free_port(), free_port());
+    let doors = ["--coaps", &at, "--bootstrap-coaps", &bootstrap];
+    let desk = Desk::open_with(folder.path(), &doors);
+    let uri = format!("coaps://{at}");
+    desk.says(&["profile", "put", "fleet", "--uri", &uri]);
+    desk.says(&[
+        "credential",
+        "add",
+        "lamp",
+        "--psk",
+        "lamp",
+        "--key",
+        KEY,
+        "--for",
+        "bootstrap",
+    ]);
+    let bootstrap = format!("coaps://{bootstrap}");
+    let mut client = Running::start(&mut dunlin(&[
+        "client",
+        "--server",
+        &bootstrap,
+        "--bootstrap",
+        "--hold-off",
+        "3600",
+        "--endpoint",
+        "lamp",
+        "--identity",
+        "lamp",
+        "--key",
+        KEY,
+        "--listen",
+        &listens,
+    ]));
+    client.line("asks the bootstrap server");
+    desk.says(&["bootstrap", "lamp", "--address", &listens]);
+    client.line("the bootstrap server begins a bootstrap");
+    client.line("registered with");
+    let history = desk.says(&["bootstrap", "history", "lamp"]);
+    assert!(
+        history.contains("server") && history.contains("succeeded"),
+        "{history}"
+    );
+    assert!(desk.says(&["read", "lamp", "/3/0/0"]).contains("dunlin"));
+    client.kill();
 }

@@ -12,10 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::describe::{ClientPath, Failure};
+use crate::address::ClientAddress;
 use crate::auth::{AuthContext, Role};
 use crate::backend::{ProfilePut, ProfileRefused};
 use crate::error::{Code, Problem};
-use crate::extract::{Body, Params, Target, fault, parse_endpoint};
+use crate::extract::{Body, Params, Target, excerpt, fault, parse_endpoint};
 use crate::profile::{self, ProfileBody};
 use crate::state::Api;
 use crate::time::Timestamp;
@@ -137,6 +138,14 @@ struct RunStepView {
 struct BegunView {
     /// Its id.
     run: String,
+}
+
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only describes the parameters")]
+struct BeginParams {
+    /// Where the Client listens: `HOST`, `HOST:PORT`, or either behind `coap://` or `coaps://`
+    address: Option<String>,
 }
 
 #[derive(utoipa::IntoParams)]
@@ -317,26 +326,37 @@ async fn runs(
 }
 
 /// Bootstraps a Client now, without waiting for it to ask (server-initiated bootstrap).
+///
+/// With `address` the Bootstrap-Server speaks to the Client where it listens, by DTLS with one of the Client's
+/// credentials for the Bootstrap-Server; without, where the Client registered or was bootstrapped last.
 #[utoipa::path(
-    post, operation_id = "begin_bootstrap", path = "/clients/{ep}/bootstrap", tag = "bootstrap", params(ClientPath),
+    post, operation_id = "begin_bootstrap", path = "/clients/{ep}/bootstrap", tag = "bootstrap", params(ClientPath, BeginParams),
     responses((status = 202, description = "It has begun; the history of runs has how it goes", body = BegunView), Failure),
 )]
 async fn begin(
     auth: AuthContext,
     State(api): State<Api>,
     Path(endpoint): Path<String>,
-    params: Params,
+    mut params: Params,
 ) -> Result<(StatusCode, Json<BegunView>), Problem> {
     auth.require(Role::Operate)?;
+    let at = match params.take("address") {
+        None => None,
+        Some(text) => {
+            let parsed: Result<ClientAddress, _> = text.parse();
+            let wrong = |error| fault("address", format!("\"{}\": {error}.", excerpt(&text)));
+            Some(parsed.map_err(wrong)?)
+        }
+    };
     params.finish()?;
     let endpoint = parse_endpoint(&endpoint)?;
-    let run = api.backend.begin_bootstrap(&endpoint).await?;
+    let run = api.backend.begin_bootstrap(&endpoint, at).await?;
     let run = run.to_string();
     Ok((StatusCode::ACCEPTED, Json(BegunView { run })))
 }
 
 fn unknown(name: &str) -> Problem {
-    let detail = format!("No profile is named \"{}\".", crate::extract::excerpt(name));
+    let detail = format!("No profile is named \"{}\".", excerpt(name));
     Problem::new(Code::ProfileUnknown, detail)
 }
 

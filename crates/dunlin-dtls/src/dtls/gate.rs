@@ -90,12 +90,29 @@ impl Dtls {
         if !self.limit.allow(now, from) {
             return self.count(Counter::HandshakesLimited);
         }
+        let (gives_way, half_open_max) = match &self.parts.settings.server {
+            Some(server) => (server.gives_way, server.half_open_max),
+            None => (false, 0),
+        };
         if let Some(earlier) = self.sessions.handshake_at(from) {
+            let ours = self
+                .sessions
+                .handshake_mut(earlier)
+                .is_some_and(|handshake| handshake.role() == Role::Client);
+            if ours && !gives_way {
+                return self.count(Counter::HelloCrossed);
+            }
             self.count(Counter::HandshakeReplaced);
-            self.take_handshake(earlier);
-            self.sessions.release(earlier);
+            if ours {
+                // Whoever asked for it hears of it.
+                self.fail(earlier, Failure::GaveWay);
+            } else {
+                self.take_handshake(earlier);
+                self.sessions.release(earlier);
+            }
         }
-        if self.sessions.handshakes() >= self.parts.settings.handshakes_max {
+        let limit = self.parts.settings.handshakes_max.min(half_open_max);
+        if self.sessions.handshakes() >= limit {
             return self.count(Counter::HandshakesFull);
         }
         let wanted = self

@@ -77,7 +77,7 @@ impl Dtls {
         Some(handshake)
     }
 
-    fn fail(&mut self, index: u32, reason: Failure) {
+    pub(super) fn fail(&mut self, index: u32, reason: Failure) {
         let Some(mut handshake) = self.take_handshake(index) else {
             return;
         };

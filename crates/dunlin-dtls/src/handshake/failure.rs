@@ -66,6 +66,9 @@ pub enum Failure {
     /// The Finished message is wrong: somebody changed the handshake.
     #[error("the handshake was tampered with")]
     WrongFinished,
+    /// The peer opens a session with us, and ours gave way to it.
+    #[error("the peer opens a session itself")]
+    GaveWay,
     /// The crypto library failed where it never does.
     #[error("the crypto library failed")]
     Crypto,
@@ -79,6 +82,7 @@ impl Failure {
             | Failure::Unconfirmed
             | Failure::WrongKey
             | Failure::UnknownIdentity
+            | Failure::GaveWay
             | Failure::Alerted(_) => return None,
             Failure::Refused(description) => description,
             Failure::UnexpectedMessage => AlertDescription::UNEXPECTED_MESSAGE,

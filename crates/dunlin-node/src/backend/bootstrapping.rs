@@ -1,19 +1,27 @@
 //! What people ask of the Bootstrap-Server: profiles, plans, runs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use dunlin_api::ClientAddress;
 use dunlin_api::backend::{ProfilePut, ProfileRefused};
 use dunlin_api::error::{Code, Problem};
 use dunlin_lwm2m::{EndpointName, Path};
-use dunlin_server::bootstrap::{BootstrapRun, Plan, Profile, ProfileName};
+use dunlin_server::bootstrap::{Approach, BootstrapRun, Plan, Profile, ProfileName, Reach};
 use dunlin_server::{BootstrapRunId, NoProfile};
 use dunlin_store::Batch;
+use dunlin_transport::{Address, Identity};
 use tokio::sync::oneshot;
 
 use super::{Done, NodeBackend, SHARD_PATIENCE, busy};
 use crate::bootstraps;
+use crate::credentials::Door;
 use crate::profiles::{PROFILES_MAX, Refused};
 use crate::view;
+
+/// A name that is not found by then is taken for one that has no address.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is wrong, for people.
 pub(crate) fn sentences(refused: &ProfileRefused) -> Vec<String> {
@@ -114,8 +122,18 @@ impl NodeBackend {
     }
 
     /// Begins a run with a Client that the Bootstrap-Server can reach.
-    pub(crate) async fn begin_run(&self, endpoint: &EndpointName) -> Done<BootstrapRunId> {
-        let shard = self.shard_to_bootstrap(endpoint).await?;
+    pub(crate) async fn begin_run(
+        &self,
+        endpoint: &EndpointName,
+        at: Option<ClientAddress>,
+    ) -> Done<BootstrapRunId> {
+        let (shard, approach) = match at {
+            Some(at) => {
+                let shard = self.directory.owner(endpoint).unwrap_or(0);
+                (shard, Some(self.approach(endpoint, &at).await?))
+            }
+            None => self.way_to_bootstrap(endpoint).await?,
+        };
         let provision = self
             .provisioning
             .provision(endpoint)
@@ -123,7 +141,7 @@ impl NodeBackend {
         let (told, begun) = oneshot::channel();
         let name = endpoint.clone();
         self.on(shard, move |shard, now| {
-            shard.begin_bootstrap(now, name, provision, told);
+            shard.begin_bootstrap(now, name, provision, approach, told);
         })
         .await?;
         match tokio::time::timeout(SHARD_PATIENCE, begun).await {
@@ -132,8 +150,33 @@ impl NodeBackend {
         }
     }
 
-    /// The shard that knows the Client, as one that is registered or by its last bootstrap.
-    async fn shard_to_bootstrap(&self, endpoint: &EndpointName) -> Done<usize> {
+    /// How to speak to a Client that listens there.
+    async fn approach(&self, endpoint: &EndpointName, at: &ClientAddress) -> Done<Approach> {
+        let mut sessions = self.provisioning.sessions(endpoint);
+        let secure = at.secure.unwrap_or(!sessions.is_empty());
+        if secure && sessions.is_empty() {
+            return Err(no_credential(endpoint));
+        }
+        if !secure {
+            // Else whoever takes its address would be given the keys that are made for it.
+            let allowed = self
+                .credentials
+                .allows(Door::Bootstrap, &Identity::None, endpoint);
+            allowed.map_err(|reason| Problem::new(Code::NotSupported, sentence(&reason)))?;
+            sessions.clear();
+        }
+        let found = resolve(&at.host, at.port_or_default(secure)).await;
+        let unknown = || {
+            let detail = format!("The host \"{}\" has no address.", at.host);
+            Problem::new(Code::QueryInvalid, detail).at_field("address")
+        };
+        let address = Address::Udp(found.ok_or_else(unknown)?);
+        Ok(Approach { address, sessions })
+    }
+
+    /// The shard that knows the Client, as one that is registered or by its last bootstrap, and how
+    /// to open a session with it where it has none.
+    async fn way_to_bootstrap(&self, endpoint: &EndpointName) -> Done<(usize, Option<Approach>)> {
         let owner = self.directory.owner(endpoint);
         let mut first = None;
         for shard in owner.into_iter().chain(0..self.shards.len()) {
@@ -144,7 +187,14 @@ impl NodeBackend {
                 })
                 .await?;
             match reaches {
-                Ok(()) => return Ok(shard),
+                Ok(Reach::Now) => return Ok((shard, None)),
+                Ok(Reach::At(address)) => {
+                    let sessions = self.provisioning.sessions(endpoint);
+                    if sessions.is_empty() {
+                        return Err(no_credential(endpoint));
+                    }
+                    return Ok((shard, Some(Approach { address, sessions })));
+                }
                 Err(refused) => drop(first.get_or_insert(refused)),
             }
         }
@@ -184,6 +234,27 @@ impl NodeBackend {
         runs.extend(ended.map_err(unread)?);
         Ok(runs)
     }
+}
+
+fn no_credential(endpoint: &EndpointName) -> Problem {
+    let detail = format!(
+        "No session can be opened with \"{endpoint}\": it has no credential for the Bootstrap-Server (dunlin credential add {endpoint} --for bootstrap)."
+    );
+    Problem::new(Code::NotSupported, detail)
+}
+
+/// A reason as a sentence.
+fn sentence(reason: &str) -> String {
+    match reason.ends_with('.') {
+        true => reason.to_owned(),
+        false => format!("{reason}."),
+    }
+}
+
+/// The first address of a host.
+async fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
+    let found = tokio::time::timeout(RESOLVE_PATIENCE, tokio::net::lookup_host((host, port))).await;
+    found.ok()?.ok()?.next()
 }
 
 fn no_profile(endpoint: &EndpointName, refused: &NoProfile) -> Problem {

@@ -122,6 +122,10 @@ impl Item for RunFailure {
                 begin(w, 2, 6);
                 return limit_s.write(w);
             }
+            Self::NotOpened { reason } => {
+                begin(w, 2, 13);
+                return reason.write(w);
+            }
             Self::Inconsistent => 7u8,
             Self::Superseded => 8,
             Self::Overloaded => 9,
@@ -159,6 +163,9 @@ impl Item for RunFailure {
             },
             (6, 2) => Self::TookTooLong {
                 limit_s: Item::read(r)?,
+            },
+            (13, 2) => Self::NotOpened {
+                reason: Item::read(r)?,
             },
             (7, 1) => Self::Inconsistent,
             (8, 1) => Self::Superseded,
@@ -479,6 +486,7 @@ mod tests {
                 reason: "y".into(),
             },
             RunFailure::TookTooLong { limit_s: 9 },
+            RunFailure::NotOpened { reason: "x".into() },
             RunFailure::Inconsistent,
             RunFailure::Superseded,
             RunFailure::Overloaded,

@@ -5,16 +5,20 @@
 //! waits for its turn, prepares the change, hands it to the shard and keeps its turn until the
 //! commit is durable. Everything else is answered at once.
 
+use std::net::SocketAddr;
+
 use dunlin_api::time::Timestamp;
 use dunlin_lwm2m::EndpointName;
-use dunlin_server::bootstrap::{BootstrapRun, Provision, RunFailure, RunState};
+use dunlin_server::bootstrap::{
+    Approach, BootstrapRun, Initiator, Provision, RunFailure, RunState,
+};
 use dunlin_server::change::Change;
 use dunlin_server::{Answer, BootstrapRunId, Commit, NeedId, NoProfile, Refused};
 use dunlin_store::{Batch, Submission};
-use dunlin_transport::{Identity, Now};
+use dunlin_transport::{Address, Identity, Now};
 use tokio::sync::oneshot;
 
-use super::{Input, Pending, Shard};
+use super::{Input, Pending, Shard, nosec_allows};
 use crate::credentials::Prepared;
 
 /// What a Client is to get, with the credentials it needs, ready to be committed.
@@ -31,7 +35,7 @@ enum Purpose {
     /// The machine: a Client has asked.
     Need(NeedId),
     /// An operator wants a run to begin.
-    Command(EndpointName, Told),
+    Command(EndpointName, Option<Approach>, Told),
 }
 
 /// Tells an operator what came of it.
@@ -41,6 +45,14 @@ pub(crate) type Told = oneshot::Sender<Result<BootstrapRunId, Refused>>;
 pub(super) struct Making {
     prepared: Prepared,
     turn: oneshot::Sender<()>,
+}
+
+/// Where a Client is that has not asked: what it answers is this shard's.
+fn approached(run: &BootstrapRun) -> Option<SocketAddr> {
+    match (run.initiator, &run.address) {
+        (Initiator::Server, Address::Udp(at)) => Some(*at),
+        _ => None,
+    }
 }
 
 impl Shard {
@@ -71,17 +83,39 @@ impl Shard {
         now: Now,
         endpoint: EndpointName,
         provision: Provision,
+        approach: Option<Approach>,
         told: Told,
     ) {
+        if let Some(Approach { address, sessions }) = &approach
+            && let Address::Udp(at) = address
+            && sessions.is_empty()
+            && !nosec_allows(self.parts.nosec, at.ip())
+        {
+            let reason = "clients without security are heard on this machine alone (--nosec any changes that)";
+            // Whoever asked may have hung up.
+            let _ = told.send(Err(Refused::ClientUnreachable { reason }));
+            return;
+        }
         if !provision.made.is_empty() {
-            let purpose = Purpose::Command(endpoint.clone(), told);
+            let purpose = Purpose::Command(endpoint.clone(), approach, told);
             return self.prepare(now, &endpoint, provision, purpose);
         }
-        self.begin_now(now, &endpoint, provision, told);
+        self.begin_now(now, &endpoint, provision, approach, told);
     }
 
-    fn begin_now(&mut self, now: Now, endpoint: &EndpointName, provision: Provision, told: Told) {
-        let begun = self.parts.server.bootstrap(now, endpoint, provision);
+    fn begin_now(
+        &mut self,
+        now: Now,
+        endpoint: &EndpointName,
+        provision: Provision,
+        approach: Option<Approach>,
+        told: Told,
+    ) {
+        let server = &mut self.parts.server;
+        let begun = match approach {
+            None => server.bootstrap(now, endpoint, provision),
+            Some(approach) => server.bootstrap_at(now, endpoint, provision, approach),
+        };
         // Whoever asked may have hung up.
         let _ = told.send(begun);
         self.drain(now);
@@ -114,7 +148,7 @@ impl Shard {
                         need,
                         answer: Answer::Profile(Err(NoProfile::Unusable { reason })),
                     },
-                    Purpose::Command(_, told) => {
+                    Purpose::Command(_, _, told) => {
                         let _ = told.send(Err(Refused::Unencodable { reason }));
                         return;
                     }
@@ -139,7 +173,9 @@ impl Shard {
                 self.parts.server.handle_answer(now, need, answer);
                 self.drain(now);
             }
-            Purpose::Command(endpoint, told) => self.begin_now(now, &endpoint, provision, told),
+            Purpose::Command(endpoint, approach, told) => {
+                self.begin_now(now, &endpoint, provision, approach, told);
+            }
         }
         // No run has begun: nothing is made.
         self.making = None;
@@ -151,11 +187,19 @@ impl Shard {
             match change {
                 Change::BeginBootstrap { run, made } => {
                     self.claim_run(&run.endpoint);
+                    if let Some(at) = approached(run) {
+                        let approaches = self.parts.provisioning.approaches();
+                        approaches.enter(at, self.parts.index);
+                    }
                     if !made.is_empty() {
                         self.keep_made(commit.number);
                     }
                 }
                 Change::EndBootstrap(run) => {
+                    if let Some(at) = approached(run) {
+                        let approaches = self.parts.provisioning.approaches();
+                        approaches.leave(at, self.parts.index);
+                    }
                     self.parts
                         .provisioning
                         .release(&run.endpoint, self.parts.index);

@@ -11,7 +11,7 @@ use dunlin_transport::dtls::identity::verify_chain;
 use dunlin_transport::dtls::{
     AlertDescription, PeerIdentity, Question, Role, Secret, Shown, Verdict as Trust,
 };
-use dunlin_transport::{Identity, Now, Port, SecurityAnswer, SecurityNeed};
+use dunlin_transport::{Address, Identity, Now, Port, SecurityAnswer, SecurityNeed, identity_of};
 
 use super::Shard;
 use crate::credentials::{Changed, Credentials, Door};
@@ -36,10 +36,14 @@ impl Shard {
                     .find_map(|door| credentials.psk(*door, &identity));
                 SecurityAnswer::Psk(key.map(|key| Secret::from(key.expose())))
             }
-            Question::VerdictOn { shown, .. } => {
+            Question::VerdictOn { shown, role, .. } => {
                 let anchors = &self.parts.client_anchors;
                 let wall_s = now.wall.0 / 1_000;
-                SecurityAnswer::Verdict(judged(credentials, anchors, need.port, &shown, wall_s))
+                let mut verdict = judged(credentials, anchors, need.port, &shown, wall_s);
+                if role == Role::Server && !self.is_the_one_we_want(&need.address, &shown) {
+                    verdict = Trust::Refuse(AlertDescription::CERTIFICATE_UNKNOWN);
+                }
+                SecurityAnswer::Verdict(verdict)
             }
             Question::Resumption { identity } => {
                 SecurityAnswer::Verdict(known_still(credentials, need.port, &identity))
@@ -48,6 +52,26 @@ impl Shard {
         };
         let answer = Answer::Security(answer);
         self.parts.server.handle_answer(now, id, answer);
+    }
+
+    /// Whether this is the Client that we open a session with, to bootstrap it.
+    fn is_the_one_we_want(&self, at: &Address, shown: &Shown) -> bool {
+        let Some(endpoint) = self.parts.server.approached(at) else {
+            return false;
+        };
+        let identity = match shown {
+            Shown::RawPublicKey(key) => PeerIdentity::RawPublicKey(key.clone()),
+            Shown::Chain(chain) => match chain.first() {
+                Some(own) => PeerIdentity::Certificate(own.clone()),
+                None => return false,
+            },
+        };
+        let credentials = self.parts.provisioning.credentials();
+        let allowed = credentials.allows(Door::Bootstrap, &identity_of(&identity), endpoint);
+        if let Err(reason) = &allowed {
+            tracing::info!(client = %endpoint, %reason, "who listens there is not the client");
+        }
+        allowed.is_ok()
     }
 
     /// A Register asks whether its sender may use the name.
@@ -90,12 +114,12 @@ impl Shard {
         }
     }
 
-    /// The shard of a session without a Connection ID that came over a restart: the kernel may
-    /// bring its records elsewhere than before.
+    /// The shard of a session without a Connection ID that came over a restart, or that we open: the
+    /// kernel may bring its records elsewhere.
     pub(super) fn session_shard(&self, from: SocketAddr) -> Option<usize> {
-        self.session_shards
-            .get(&from)
-            .map(|shard| usize::from(*shard))
+        let before = self.session_shards.get(&from);
+        let approached = self.parts.provisioning.approaches().shard_of(from);
+        approached.or(before.map(|shard| usize::from(*shard)))
     }
 }
 

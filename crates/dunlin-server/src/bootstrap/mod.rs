@@ -11,12 +11,14 @@
 //! All of it is data and pure functions. [`crate::Server`] asks the node for a [`Provision`]
 //! ([`crate::Need::Profile`]), walks the [`Plan`], and commits how it ended.
 
+mod approach;
 mod check;
 mod plan;
 mod profile;
 mod provision;
 mod run;
 
+pub use approach::{APPROACHES_MAX, Approach, Reach};
 pub use check::{Finding, Findings, Wrong};
 pub use plan::{Plan, PlanError, Shown, Step, StepKind};
 pub use profile::{

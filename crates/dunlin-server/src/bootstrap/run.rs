@@ -209,6 +209,12 @@ pub enum RunFailure {
     /// Too much is under way with this Client or with all.
     #[error("too much was under way")]
     Overloaded,
+    /// No session could be opened with a Client that was to be reached.
+    #[error("no session could be opened with the Client: {reason}")]
+    NotOpened {
+        /// Why, of the last attempt.
+        reason: String,
+    },
     /// The session with the Client ended.
     #[error("the session with the Client ended")]
     SessionEnded,
@@ -235,6 +241,7 @@ impl RunFailure {
             Self::Superseded => "superseded",
             Self::TookTooLong { .. } => "took_too_long",
             Self::Overloaded => "overloaded",
+            Self::NotOpened { .. } => "not_opened",
             Self::SessionEnded => "session_ended",
             Self::Restarted => "restarted",
             Self::Cancelled => "cancelled",

@@ -4,22 +4,27 @@
 //! 2. The answer brings what the Client is to get. The run is committed with the credentials made
 //!    for it, 2.04 leaves after that, and then the first step.
 //! 3. Each answer leads to the next step ([`Run`]), one at a time.
+//!    With a Client that is to be reached (TS 1.0 §5.2.3.4) a session is opened before the first.
 //! 4. The end is committed and told. There is one run per name: a new Bootstrap-Request ends the
 //!    old run, for the Client has begun anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use dunlin_lwm2m::EndpointName;
 use dunlin_lwm2m::operation::{BootstrapRequest, Operation, ResponseCode};
+use dunlin_transport::dtls::{ClientSettings, Failure as DtlsFailure, Refused as DtlsRefused};
 use dunlin_transport::{
-    Address, Answer as WireAnswer, Carriage, ExchangeId, Failure, Identity, Instant, Now, PeerId,
-    Port, RequestId as WireId, UplinkAnswer,
+    Address, Answer as WireAnswer, Carriage, DisconnectReason, ExchangeId, Failure, Identity,
+    Instant, Now, PeerId, Port, RequestId as WireId, SecurityRefused, UplinkAnswer,
 };
 
 use super::Server;
 use super::uplink::Refusal;
-use crate::bootstrap::{Advance, BootstrapRun, Initiator, Provision, Run, RunFailure, RunState};
+use crate::bootstrap::{
+    APPROACHES_MAX, Advance, Approach, BootstrapRun, Initiator, Provision, Reach, Run, RunFailure,
+    RunState,
+};
 use crate::change::Change;
 use crate::command::Refused;
 use crate::config::{ADMISSIONS_MAX, BootstrapConfig, NEED_TIMEOUT};
@@ -38,6 +43,10 @@ pub(super) struct Bootstraps {
     asked: BTreeMap<NeedId, Asked>,
     runs: BTreeMap<EndpointName, Active>,
     by_wire: BTreeMap<WireId, EndpointName>,
+    /// With whom sessions are being opened, and where.
+    opening: BTreeMap<PeerId, (EndpointName, Address)>,
+    /// Who is bootstrapped on a session that we opened.
+    opened: BTreeMap<PeerId, EndpointName>,
     deadlines: BTreeSet<(Instant, EndpointName)>,
     /// Where a Client was last bootstrapped with security.
     sessions: BTreeMap<EndpointName, Session>,
@@ -60,6 +69,10 @@ struct Active {
     peer: PeerId,
     wire: Option<WireId>,
     deadline: Instant,
+    /// We have opened the session, and end it after the run.
+    opened: bool,
+    /// What else may open one, while none is there.
+    others: VecDeque<ClientSettings>,
 }
 
 /// A peer that may be somebody else when it is looked at again.
@@ -72,9 +85,11 @@ struct Session {
 
 /// How the Bootstrap-Server reaches a Client that has not asked.
 #[derive(Debug)]
-pub(super) enum Way {
+enum Way {
     Session(PeerId),
     InTheClear(Address, Option<IpAddr>),
+    /// It registered with security from there, and may listen there.
+    Secured(Address),
 }
 
 impl Bootstraps {
@@ -100,6 +115,9 @@ impl Bootstraps {
     fn insert(&mut self, active: Active) {
         let endpoint = active.run.record.endpoint.clone();
         self.deadlines.insert((active.deadline, endpoint.clone()));
+        if active.opened {
+            self.opened.insert(active.peer, endpoint.clone());
+        }
         self.runs.insert(endpoint, active);
     }
 
@@ -109,7 +127,15 @@ impl Bootstraps {
         if let Some(wire) = active.wire {
             self.by_wire.remove(&wire);
         }
+        self.opening.remove(&active.peer);
+        self.opened.remove(&active.peer);
         Some(active)
+    }
+
+    pub(super) fn approached(&self, address: &Address) -> Option<&EndpointName> {
+        let mut all = self.opening.values();
+        all.find(|(_, at)| at == address)
+            .map(|(endpoint, _)| endpoint)
     }
 
     fn remember(&mut self, endpoint: EndpointName, session: Session) {
@@ -210,6 +236,7 @@ impl Server {
         now: Now,
         endpoint: &EndpointName,
         provision: Provision,
+        approach: Option<Approach>,
     ) -> Result<BootstrapRunId, Refused> {
         if !self.healthy {
             return Err(Refused::StoreFailing);
@@ -222,13 +249,126 @@ impl Server {
             let limit = limits.runs_max;
             return Err(Refused::ServerFull { limit });
         }
-        let peer = self.bootstrap_peer(now, endpoint)?;
-        let run = self
+        let (peer, others) = match approach {
+            None => (self.bootstrap_peer(now, endpoint)?, None),
+            Some(approach) => self.approach(now, endpoint, approach)?,
+        };
+        let mut run = self
             .begin(now, peer, endpoint, Initiator::Server, provision)
             .ok_or(Refused::ClientUnknown)?;
         let id = run.run.record.id;
-        self.step(now, run, limits);
+        match others {
+            None => self.step(now, run, limits),
+            Some(others) => {
+                run.others = others;
+                self.await_session(run);
+            }
+        }
         Ok(id)
+    }
+
+    /// A peer where the Client is said to listen. With sessions: one is being opened, and these are
+    /// the others to try.
+    fn approach(
+        &mut self,
+        now: Now,
+        endpoint: &EndpointName,
+        approach: Approach,
+    ) -> Result<(PeerId, Option<VecDeque<ClientSettings>>), Refused> {
+        // One that is being opened there would be in the way.
+        self.stop_bootstrap(now, endpoint, RunFailure::Superseded);
+        let Approach { address, sessions } = approach;
+        let mut sessions: VecDeque<ClientSettings> = sessions.into();
+        sessions.truncate(APPROACHES_MAX);
+        let Some(first) = sessions.pop_front() else {
+            // From our own door, as ever.
+            let peer = self
+                .transport
+                .peer_at(now, Port::BootstrapCoap, &address, None);
+            return Ok((peer, None));
+        };
+        let peer = self.open(now, &address, first)?;
+        Ok((peer, Some(sessions)))
+    }
+
+    fn open(
+        &mut self,
+        now: Now,
+        address: &Address,
+        settings: ClientSettings,
+    ) -> Result<PeerId, Refused> {
+        let port = Port::BootstrapCoaps;
+        let opened = self.transport.connect(now, port, address, None, settings);
+        opened.map_err(|refused| Refused::ClientUnreachable {
+            reason: match refused {
+                SecurityRefused::NotSecure => "DTLS is off here",
+                SecurityRefused::Dtls(DtlsRefused::HandshakeUnderWay) => {
+                    "a handshake with that address is under way"
+                }
+                SecurityRefused::Dtls(DtlsRefused::Full) => "too many handshakes are under way",
+                _ => "no session can be opened to that address",
+            },
+        })
+    }
+
+    fn await_session(&mut self, mut active: Active) {
+        active.opened = true;
+        let endpoint = active.run.record.endpoint.clone();
+        let at = active.run.record.address.clone();
+        let opening = &mut self.bootstraps.opening;
+        opening.insert(active.peer, (endpoint, at));
+        self.bootstraps.insert(active);
+    }
+
+    /// A session that we wanted is there.
+    pub(super) fn on_opened(&mut self, now: Now, peer: PeerId) {
+        let Some((endpoint, _)) = self.bootstraps.opening.remove(&peer) else {
+            return;
+        };
+        let Some(mut active) = self.bootstraps.remove(&endpoint) else {
+            return;
+        };
+        if let Some(there) = self.transport.peer(peer) {
+            active.run.record.identity = there.identity;
+        }
+        let limits = self.config.bootstrap.unwrap_or_default();
+        self.step(now, active, limits);
+    }
+
+    /// A session that we wanted will not be there: the next way is tried. Or it was there, and is
+    /// over before the run is.
+    pub(super) fn on_not_opened(&mut self, now: Now, peer: PeerId, reason: DisconnectReason) {
+        let Some((endpoint, address)) = self.bootstraps.opening.remove(&peer) else {
+            if let Some(endpoint) = self.bootstraps.opened.get(&peer).cloned() {
+                self.stop_bootstrap(now, &endpoint, RunFailure::SessionEnded);
+            }
+            return;
+        };
+        let Some(mut active) = self.bootstraps.remove(&endpoint) else {
+            return;
+        };
+        if reason == DisconnectReason::Failed(DtlsFailure::GaveWay) {
+            // The Client comes by itself.
+            return self.end(now, active, RunState::Failed(RunFailure::Superseded));
+        }
+        if let Some(next) = active.others.pop_front()
+            && let Ok(peer) = self.open(now, &address, next)
+        {
+            self.transport.hold(peer);
+            self.transport
+                .release(core::mem::replace(&mut active.peer, peer));
+            return self.await_session(active);
+        }
+        let reason = match reason {
+            DisconnectReason::Failed(failure) => failure.to_string(),
+            DisconnectReason::Closed(closed) => format!("it was ended ({closed:?})"),
+            _ => "it was not possible".into(),
+        };
+        self.end(
+            now,
+            active,
+            RunState::Failed(RunFailure::NotOpened { reason }),
+        );
     }
 
     /// Where the Bootstrap-Server can speak to a Client first: on the session of its last
@@ -241,10 +381,20 @@ impl Server {
                 let port = Port::BootstrapCoap;
                 Ok(self.transport.peer_at(now, port, &address, local))
             }
+            Way::Secured(_) => Err(Refused::ClientUnreachable {
+                reason: "it is registered with security, and its session with the Bootstrap-Server has ended: it must ask by itself, or listen where the Bootstrap-Server can reach it",
+            }),
         }
     }
 
-    pub(super) fn way_to_bootstrap(&self, endpoint: &EndpointName) -> Result<Way, Refused> {
+    pub(super) fn reach_to_bootstrap(&self, endpoint: &EndpointName) -> Result<Reach, Refused> {
+        Ok(match self.way_to_bootstrap(endpoint)? {
+            Way::Session(_) | Way::InTheClear(..) => Reach::Now,
+            Way::Secured(address) => Reach::At(address),
+        })
+    }
+
+    fn way_to_bootstrap(&self, endpoint: &EndpointName) -> Result<Way, Refused> {
         if self.config.bootstrap.is_none() {
             let reason = "there is no Bootstrap-Server here";
             return Err(Refused::ClientUnreachable { reason });
@@ -252,21 +402,20 @@ impl Server {
         if let Some(session) = self.bootstraps.sessions.get(endpoint)
             && let Some(peer) = self.transport.peer(session.peer)
             && (&peer.identity, &peer.address) == (&session.identity, &session.address)
+            && self.transport.is_connected(session.peer)
         {
             return Ok(Way::Session(session.peer));
         }
         let key = self.registered(endpoint)?;
         let client = self.book.client(key);
-        if *client.identity() != Identity::None {
-            return Err(Refused::ClientUnreachable {
-                reason: "it is registered with security, and its session with the Bootstrap-Server has ended: it must ask by itself",
-            });
-        }
         let at = self
             .transport
             .peer(client.peer)
             .ok_or(Refused::ClientUnknown)?;
-        Ok(Way::InTheClear(at.address, at.local))
+        Ok(match *client.identity() {
+            Identity::None => Way::InTheClear(at.address, at.local),
+            _ => Way::Secured(at.address),
+        })
     }
 
     /// Ends the old run of this name, and commits the new one. `None`: the peer is not known.
@@ -321,6 +470,8 @@ impl Server {
             peer,
             wire: None,
             deadline: now.instant + limits.run_timeout,
+            opened: false,
+            others: VecDeque::new(),
         })
     }
 
@@ -389,6 +540,11 @@ impl Server {
 
     /// Commits and tells the end of a run that is in no table any more.
     fn end(&mut self, now: Now, active: Active, state: RunState) {
+        if active.opened {
+            // Each bootstrap has a session of its own (TS 1.0 §5.2.8). One that was never there, or
+            // is over, cannot be ended.
+            let _ = self.transport.disconnect(now, active.peer, 0);
+        }
         self.transport.release(active.peer);
         let run = Box::new(active.run.end(now.wall, state));
         self.tell_end(now, run);

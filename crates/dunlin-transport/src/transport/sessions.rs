@@ -342,10 +342,20 @@ impl Transport {
                 if let Some(security) = &mut self.security {
                     security.locals.remove(&connected.address);
                 }
-                // As a server we wait for the peer's first word.
-                if connected.role == Role::Client {
-                    let identity = identity_of(&connected.identity);
-                    self.on_connected(connected.session, identity, connected.resumed);
+                let identity = identity_of(&connected.identity);
+                match (connected.role, &self.side) {
+                    (Role::Client, _) => {
+                        self.on_connected(connected.session, identity, connected.resumed);
+                    }
+                    // A Client has to say who that is before the first word is read.
+                    (Role::Server, Side::Client { .. }) => {
+                        let peer = self.peer_of(connected.session, connected.address, None);
+                        if let Some(peer) = peer {
+                            self.events.push_back(Event::Accepted { peer });
+                        }
+                    }
+                    // A Server waits for the peer's first word.
+                    (Role::Server, Side::Server { .. }) => {}
                 }
             }
             SessionEvent::Data {

@@ -15,7 +15,8 @@ use crate::view;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Example:
-  dunlin bootstrap lamp            the Client must be one that the Server can reach
+  dunlin bootstrap lamp            where it registered or was bootstrapped last
+  dunlin bootstrap lamp --address 192.0.2.7:5684
   dunlin bootstrap history lamp"
 )]
 pub(crate) struct Args {
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     action: Option<Action>,
     /// Endpoint name of the Client
     endpoint: Option<String>,
+    /// Where the Client listens: HOST or HOST:PORT, or coap://HOST without security
+    #[arg(long, value_name = "HOST:PORT", requires = "endpoint")]
+    address: Option<String>,
     #[command(flatten)]
     api: Api,
 }
@@ -56,7 +60,11 @@ impl Args {
                 _,
             ) => history(&api, endpoint.as_deref(), steps),
             (None, Some(endpoint)) => {
-                let path = format!("/clients/{}/bootstrap", segment(&endpoint));
+                let mut path = format!("/clients/{}/bootstrap", segment(&endpoint));
+                if let Some(address) = &self.address {
+                    path.push_str("?address=");
+                    path.push_str(&view::query_value(address));
+                }
                 let answer = self.api.ask(Method::POST, &path, None)?.json;
                 if self.api.json {
                     say!("{answer}");

@@ -16,6 +16,7 @@ mod source;
 mod state;
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,10 @@ pub(crate) struct Args {
     /// Seconds until the server forgets this client [default: 300, or what was kept]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     lifetime: Option<u32>,
+    /// Use this port, or address and port, so that a bootstrap server that begins by itself finds
+    /// this client [default: any free port]
+    #[arg(long, value_name = "[IP:]PORT", value_parser = listen_address)]
+    listen: Option<SocketAddr>,
     /// Sleep between messages (queue mode)
     #[arg(long)]
     queue: bool,
@@ -159,6 +164,7 @@ impl Args {
             packages: equipment.packages(answers)?,
         };
         let (looped, handle) = ClientLoop::new(client, host);
+        let looped = looped.listening(self.listens());
         let mut running = tokio::spawn(looped.run(GRACE));
         equipment.feed(&mut outfit, &handle);
         let mut period = tokio::time::interval(PERIOD);
@@ -198,6 +204,19 @@ impl Args {
             }
         }
         Ok(end)
+    }
+
+    /// Where to be found; a port alone is taken for IPv4 and, where there is any, IPv6.
+    fn listens(&self) -> Vec<SocketAddr> {
+        let Some(at) = self.listen else {
+            return Vec::new();
+        };
+        let mut all = vec![at];
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        if at.ip() == IpAddr::from(Ipv4Addr::UNSPECIFIED) && UdpSocket::bind(any).is_ok() {
+            all.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, at.port())));
+        }
+        all
     }
 
     /// The Client as it is without anything that was kept.
@@ -294,6 +313,14 @@ impl Args {
         }
         Ok((client, outfit))
     }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let port = |text: &str| text.parse().map(|port: u16| (Ipv4Addr::UNSPECIFIED, port));
+    let parsed = port(text).map(SocketAddr::from).ok();
+    let parsed = parsed.or_else(|| text.parse().ok());
+    let parsed = parsed.filter(|at| at.port() != 0);
+    parsed.ok_or_else(|| "this is neither a port nor an IP address with a port".into())
 }
 
 /// Waits for Ctrl-C, or for a polite end by whoever runs services here.

@@ -29,6 +29,10 @@ pub(super) fn line(client: &Client, known_as: &str, event: &Event) -> Option<Str
             let server = uri(server);
             format!("registered with {server} as /{location}, for {lifetime} s")
         }
+        Event::SessionResumed { server } => {
+            let server = server.map_or_else(|| known_as.to_owned(), |server| uri(&server));
+            format!("the session with {server} goes on, with a short handshake")
+        }
         Event::BootstrapStarted { server_initiated } => match server_initiated {
             true => "the bootstrap server begins a bootstrap".into(),
             false => "asks the bootstrap server for its accounts".into(),
