@@ -52,6 +52,6 @@ pub use event::{Answer, Commit, Event, Need, NeedId, Output, Reason};
 pub use factory::{Factory, FactoryError};
 pub use firmware::{FirmwareState, PackageDone, PackageFault, PackageOrigin, PackageStep};
 pub use object::{Action, Behaviour};
-pub use smartcard::{SMARTCARD_BYTES_MAX, SmartcardError};
+pub use smartcard::{Card, CardError, SMARTCARD_BYTES_MAX, SmartcardError, read_card};
 pub use source::{Fix, Sample, Source};
 pub use tree::{Created, INSTANCES_PER_OBJECT_MAX, RESOURCE_INSTANCES_MAX, Refusal, Slot, Tree};

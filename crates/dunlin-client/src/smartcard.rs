@@ -9,6 +9,8 @@
 //! Object   = Object ID (2)  version (0, or major minor)  length (2)  instances in TLV
 //! ```
 
+mod card;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,6 +25,8 @@ use crate::consistency;
 use crate::draft::Draft;
 use crate::event::{Event, Need, NeedId, Output};
 use crate::tree::Tree;
+
+pub use card::{Card, CardError, read_card};
 
 /// The largest file that a card has (TS 1.0 §G.3.4).
 pub const SMARTCARD_BYTES_MAX: usize = 32 * 1024;
