@@ -144,7 +144,10 @@ async fn runs_are_begun_and_remembered() {
     };
     fake.state().runs = vec![
         run("lamp", RunState::Running),
-        run("meter", RunState::Failed(RunFailure::Inconsistent)),
+        run(
+            "meter",
+            RunState::Failed(RunFailure::Inconsistent { said: None }),
+        ),
     ];
     let all = get(&fake, "/bootstrap/runs").await.json();
     assert_eq!(all["runs"].as_array().unwrap().len(), 2);

@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn keys_that_were_made_open_at_once_and_old_ones_no_longer_than_needed() {
         let mut fixture = Fixture::new();
-        let failed = || RunState::Failed(RunFailure::Inconsistent);
+        let failed = || RunState::Failed(RunFailure::Inconsistent { said: None });
         let first = fixture.run(psk(), RunState::Succeeded);
         let second = fixture.run(psk(), failed());
         assert!(fixture.opens(&first[0]), "the Client may have it still");

@@ -395,8 +395,11 @@ fn ts_5_2_7_2_inconsistent_is_told_as_such() {
         };
         step = next(&mut world, &device, &step, code, b"").unwrap();
     }
-    assert!(next(&mut world, &device, &step, Code::NOT_ACCEPTABLE, b"").is_none());
-    assert_eq!(failure(&world), RunFailure::Inconsistent);
+    let words = b"/2/0 names an Object that is not there";
+    device.respond(&mut world, &step, Code::NOT_ACCEPTABLE, None, words);
+    assert!(device.inbox(&mut world).is_empty());
+    let said = Some(String::from_utf8(words.to_vec()).unwrap());
+    assert_eq!(failure(&world), RunFailure::Inconsistent { said });
     assert_eq!(world.told(), ["bootstrap_failed"]);
 }
 

@@ -144,7 +144,7 @@ struct BegunView {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only describes the parameters")]
 struct BeginParams {
-    /// Where the Client listens: `HOST`, `HOST:PORT`, or either behind `coap://` or `coaps://`
+    /// Where the Client listens: `HOST`, `HOST:PORT`, or either behind `coap://` or `coaps://`; where it registered without it.
     address: Option<String>,
 }
 
@@ -326,9 +326,6 @@ async fn runs(
 }
 
 /// Bootstraps a Client now, without waiting for it to ask (server-initiated bootstrap).
-///
-/// With `address` the Bootstrap-Server speaks to the Client where it listens, by DTLS with one of the Client's
-/// credentials for the Bootstrap-Server; without, where the Client registered or was bootstrapped last.
 #[utoipa::path(
     post, operation_id = "begin_bootstrap", path = "/clients/{ep}/bootstrap", tag = "bootstrap", params(ClientPath, BeginParams),
     responses((status = 202, description = "It has begun; the history of runs has how it goes", body = BegunView), Failure),

@@ -126,7 +126,11 @@ impl Item for RunFailure {
                 begin(w, 2, 13);
                 return reason.write(w);
             }
-            Self::Inconsistent => 7u8,
+            Self::Inconsistent { said: None } => 7u8,
+            Self::Inconsistent { said: Some(said) } => {
+                begin(w, 2, 7);
+                return said.write(w);
+            }
             Self::Superseded => 8,
             Self::Overloaded => 9,
             Self::SessionEnded => 10,
@@ -167,7 +171,10 @@ impl Item for RunFailure {
             (13, 2) => Self::NotOpened {
                 reason: Item::read(r)?,
             },
-            (7, 1) => Self::Inconsistent,
+            (7, 1) => Self::Inconsistent { said: None },
+            (7, 2) => Self::Inconsistent {
+                said: Some(Item::read(r)?),
+            },
             (8, 1) => Self::Superseded,
             (9, 1) => Self::Overloaded,
             (10, 1) => Self::SessionEnded,
@@ -487,7 +494,10 @@ mod tests {
             },
             RunFailure::TookTooLong { limit_s: 9 },
             RunFailure::NotOpened { reason: "x".into() },
-            RunFailure::Inconsistent,
+            RunFailure::Inconsistent { said: None },
+            RunFailure::Inconsistent {
+                said: Some("x".into()),
+            },
             RunFailure::Superseded,
             RunFailure::Overloaded,
             RunFailure::SessionEnded,

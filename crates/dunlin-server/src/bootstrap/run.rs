@@ -156,9 +156,13 @@ pub enum RunFailure {
     /// Finish was answered 4.06: what was written does not fit together, or the Client lacks
     /// something for it (TS 1.0 §5.2.7.2).
     #[error(
-        "the Client finds its new configuration inconsistent (4.06 to Finish) and keeps the old one"
+        "the Client finds its new configuration inconsistent (4.06 to Finish) and keeps the old one{}",
+        after_colon(.said.as_deref())
     )]
-    Inconsistent,
+    Inconsistent {
+        /// Which part, in the Client's words, if it said any (RFC 7252 §5.5.2).
+        said: Option<String>,
+    },
     /// A step was not answered.
     #[error("{} {path} was not answered", kind.name())]
     NoAnswer {
@@ -232,7 +236,7 @@ impl RunFailure {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "refused",
-            Self::Inconsistent => "inconsistent",
+            Self::Inconsistent { .. } => "inconsistent",
             Self::NoAnswer { .. } => "no_answer",
             Self::Reset { .. } => "reset",
             Self::Unintelligible { .. } => "unintelligible",
@@ -249,12 +253,28 @@ impl RunFailure {
     }
 }
 
+/// What a Client says for people; nothing where that is no text. It is kept and shown, so there is an
+/// end to it and nothing in it that moves a cursor.
+fn words(payload: &[u8]) -> Option<String> {
+    let text = core::str::from_utf8(payload).ok()?.trim();
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let said: String = plain.take(WORDS_CHARACTERS_MAX).collect();
+    (!said.is_empty()).then_some(said)
+}
+
+fn after_colon(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |said| format!(": {said}"))
+}
+
 fn code_text(code: Result<ResponseCode, u8>) -> String {
     match code {
         Ok(code) => code.to_string(),
         Err(byte) => format!("{}.{:02}", byte >> 5, byte & 31),
     }
 }
+
+/// More than a diagnostic payload needs (RFC 7252 §5.5.2).
+const WORDS_CHARACTERS_MAX: usize = 200;
 
 /// What to do after an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -351,7 +371,8 @@ impl Run {
             }
             (Step::Finish, Ok(ResponseCode::NotAcceptable)) => {
                 self.ended(StepOutcome::Refused(code));
-                Advance::Failed(RunFailure::Inconsistent)
+                let said = words(&answer.payload);
+                Advance::Failed(RunFailure::Inconsistent { said })
             }
             (step, code) => {
                 self.ended(StepOutcome::Refused(code));
@@ -607,7 +628,13 @@ mod tests {
             (CHANGED, ""),
         ];
         let (_, advance, record) = walk(&[&ok[..], &[(0x86, "")]].concat());
-        assert_eq!(advance, Advance::Failed(RunFailure::Inconsistent));
+        let silent = RunFailure::Inconsistent { said: None };
+        assert_eq!(advance, Advance::Failed(silent));
+        let (_, advance, _) = walk(&[&ok[..], &[(0x86, "/0/2 has\nno URI")]].concat());
+        let Advance::Failed(told) = advance else {
+            panic!("{advance:?}")
+        };
+        assert!(told.to_string().ends_with("the old one: /0/2 has no URI"));
         assert_eq!(
             record.steps.last().unwrap().outcome,
             Some(StepOutcome::Refused(Ok(ResponseCode::NotAcceptable)))
