@@ -193,6 +193,8 @@ impl Args {
             End::Reboot => {
                 tokio::time::sleep(REBOOT_DELAY).await;
                 running.abort();
+                // Its port is to be free for the next life.
+                let _ = (&mut running).await;
             }
             End::Interrupted | End::FactoryReset => {
                 drop(handle);
