@@ -156,11 +156,15 @@ impl Memory {
                 return recent.seen(answers);
             }
         }
-        let here = (0..usize::from(self.older_used)).map(|i| (self.older[i], self.older_at[i]));
-        let mut all = here.chain(overflow.into_iter().flatten().copied());
-        match all.any(|(id, at)| id == message_id.0 && age_s(now, at) <= lifetime_s) {
-            true => Seen::Old,
-            false => Seen::New,
+        let is_old = |(id, at): OlderId| id == message_id.0 && age_s(now, at) <= lifetime_s;
+        let mut old = false;
+        for (i, (id, at)) in self.older.into_iter().zip(self.older_at).enumerate() {
+            old |= i < usize::from(self.older_used) && is_old((id, at));
+        }
+        if old || overflow.is_some_and(|overflow| overflow.iter().copied().any(is_old)) {
+            Seen::Old
+        } else {
+            Seen::New
         }
     }
 

@@ -484,14 +484,12 @@ impl Server {
     /// The Client that a refresh is of, if it can be answered at once: it is where it was, it needs
     /// no proof of who it is, and nothing waits for it to be heard.
     pub(super) fn refreshed(&self, refresh: &Refresh) -> Option<ClientKey> {
-        let id = RegistrationId::parse(&refresh.location)?;
-        let key = self.book.find_at(refresh.peer(), id)?;
+        let key = self.book.first_at_peer(refresh.peer())?;
         let client = self.book.client(key);
         let simple = *client.identity() == Identity::None && client.work.is_none();
         // A gateway has more Clients at one address, and all of them are heard.
-        let alone = self.book.first_at_peer(refresh.peer()) == Some(key)
-            && self.book.next_at_peer(key).is_none();
-        (simple && alone).then_some(key)
+        let alone = self.book.next_at_peer(key).is_none();
+        (simple && alone && client.id.is_written(&refresh.location)).then_some(key)
     }
 
     /// Refreshes a Client, lets it be heard and answers it.
