@@ -358,7 +358,7 @@ export const steps = {
     await own.getByRole('button', { name: 'Dry run…' }).click();
     const steps = own.getByLabel('Steps');
     await steps.getByText('16 secret bytes').waitFor();
-    await steps.getByText(`${name}-lamp`, { exact: true }).first().waitFor();
+    await steps.getByText(new RegExp(`^${name}-lamp`)).first().waitFor();
     await t.fits();
     await t.shot('profile-plan');
     await own.getByRole('button', { name: 'Change…' }).click();
