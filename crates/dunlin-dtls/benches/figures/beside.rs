@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dunlin_dtls::{Credential, SigningKey};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// An authority, and a key and certificate of it for the server and for the client, as DER; gone with this
 /// value.
@@ -20,6 +20,9 @@ impl Files {
         };
         let authority_key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        // A name of its own: a certificate whose subject is its issuer's is taken for one that signs itself.
+        let name = "figures authority";
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = params.self_signed(&authority_key).expect("a certificate");
         write("ca.der".into(), authority.der());
