@@ -16,7 +16,6 @@
 //! with a PSK only the ServerKeyExchange, which may carry a hint. Read RFC 5246 §7.4 and §7.3,
 //! RFC 6347 §4.2, RFC 4279, RFC 8422, RFC 7250 §4, RFC 7627 §5, RFC 5077 §3 before changing it.
 
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -24,15 +23,15 @@ use rand_core::Rng;
 
 use super::exchange::{Exchange, psk_premaster, signed_parameters};
 use super::failure::{Failure, Fault};
-use super::server12::{Presented, RECORD_SIZE_LIMIT_MIN};
-use super::{Context, Step};
+use super::server12::RECORD_SIZE_LIMIT_MIN;
+use super::{Context, Step, presented};
 use crate::Role;
 use crate::address::Address;
 use crate::crypto::ecc::{self, EphemeralKey, POINT_LENGTH};
 use crate::crypto::protect::Scheme;
 use crate::crypto::suite::{CipherSuite, KeyExchange};
-use crate::event::{Answer, Question, Refused, Verdict};
-use crate::identity::{Credential, PeerIdentity};
+use crate::event::{Answer, Refused, Verdict};
+use crate::identity::PeerIdentity;
 use crate::message::client_hello::{ClientHello, RENEGOTIATION_SCSV, encode_suites};
 use crate::message::codec::Malformed;
 use crate::message::extension::{
@@ -43,7 +42,7 @@ use crate::message::key_exchange::{self, ServerEcdhe};
 use crate::message::server_hello::ServerHello;
 use crate::message::session_ticket::NewSessionTicket;
 use crate::message::signature::Signature;
-use crate::message::{certificate, certificate_request, kind};
+use crate::message::{certificate_request, kind};
 use crate::reassembly::Message;
 use crate::record::VERSION_1_2;
 use crate::record::cid::{ConnectionId, PeerCid};
@@ -482,16 +481,10 @@ impl Client12 {
         exchange: &mut Exchange,
         message: &Message,
     ) -> Result<Step, Fault> {
-        let peer = Presented::decode(self.server_type, &message.body)?;
-        exchange.hash_received(message);
-        self.server_key = Some(peer.point);
-        exchange.identity = Some(Arc::new(peer.identity));
+        let (point, question) = presented::take(exchange, message, self.server_type)?;
+        self.server_key = Some(point);
         self.state = State::VerdictAsked;
-        Ok(Step::Ask(Question::VerdictOn {
-            shown: peer.shown,
-            role: Role::Server,
-            server_name: exchange.server_name.as_deref().map(ToString::to_string),
-        }))
+        Ok(question)
     }
 
     /// Step 5.
@@ -540,7 +533,8 @@ impl Client12 {
                 let shown = self.certificate_requested.is_some_and(|possible| possible)
                     && credential.can_show(self.client_type);
                 if self.certificate_requested.is_some() {
-                    exchange.push(kind::CERTIFICATE, show(credential, self.client_type, shown));
+                    let ours = shown.then_some(credential);
+                    exchange.push(kind::CERTIFICATE, presented::body(ours, self.client_type));
                 }
                 let ephemeral = EphemeralKey::draw(context.random).ok_or(Failure::Crypto)?;
                 let premaster = ephemeral
@@ -572,18 +566,6 @@ impl Client12 {
         } else {
             State::Finished
         }
-    }
-}
-
-/// The body of our Certificate; an empty one if we have none to show.
-fn show(credential: &Credential, certificate_type: CertificateType, shown: bool) -> Vec<u8> {
-    match certificate_type {
-        CertificateType::X509 if shown => certificate::encode_chain(credential.chain()),
-        CertificateType::X509 => certificate::encode_chain(&[]),
-        CertificateType::RawPublicKey if shown => {
-            certificate::encode_raw_public_key(&credential.public_key())
-        }
-        CertificateType::RawPublicKey => certificate::encode_raw_public_key(&[]),
     }
 }
 

@@ -136,13 +136,17 @@ impl Exchange {
         self.flight.push(Item::Finished { number, body });
     }
 
-    /// Checks the peer's Finished and adds it to the transcript.
-    pub(crate) fn check_finished(&mut self, message: &Message) -> Result<(), Failure> {
-        let peer = match self.role {
+    /// The other side's role.
+    pub(crate) fn peer_role(&self) -> Role {
+        match self.role {
             Role::Client => Role::Server,
             Role::Server => Role::Client,
-        };
-        let expected = self.verify_data(peer);
+        }
+    }
+
+    /// Checks the peer's Finished and adds it to the transcript.
+    pub(crate) fn check_finished(&mut self, message: &Message) -> Result<(), Failure> {
+        let expected = self.verify_data(self.peer_role());
         if !bool::from(expected[..].ct_eq(&message.body)) {
             return Err(Failure::WrongFinished);
         }

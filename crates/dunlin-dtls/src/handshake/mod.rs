@@ -18,6 +18,7 @@ mod exchange;
 mod failure;
 #[cfg(all(test, feature = "certificates"))]
 mod orders;
+mod presented;
 mod server12;
 
 use alloc::boxed::Box;

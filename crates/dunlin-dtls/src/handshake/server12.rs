@@ -27,13 +27,13 @@ use zeroize::Zeroizing;
 
 use super::exchange::{Exchange, psk_premaster, signed_parameters};
 use super::failure::{Failure, Fault};
-use super::{Context, Step};
+use super::{Context, Step, presented};
 use crate::Role;
 use crate::address::Address;
 use crate::crypto::ecc::{self, EphemeralKey, POINT_LENGTH};
 use crate::crypto::protect::Scheme;
 use crate::crypto::suite::{CipherSuite, KeyExchange};
-use crate::event::{Answer, Question, Shown, Verdict};
+use crate::event::{Answer, Question, Verdict};
 use crate::identity::{Credential, PeerIdentity};
 use crate::message::client_hello::ClientHello;
 use crate::message::extension::{
@@ -43,7 +43,7 @@ use crate::message::key_exchange::{self, ServerEcdhe};
 use crate::message::server_hello::ServerHello;
 use crate::message::session_ticket::NewSessionTicket;
 use crate::message::signature::Signature;
-use crate::message::{certificate, certificate_request, encode_whole, kind};
+use crate::message::{certificate_request, encode_whole, kind};
 use crate::reassembly::Message;
 use crate::record::VERSION_1_2;
 use crate::record::cid::{ConnectionId, PeerCid};
@@ -396,12 +396,7 @@ impl Server12 {
         context: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let credential = authentication.credential;
-        let certificate = match authentication.server_type {
-            CertificateType::X509 => certificate::encode_chain(credential.chain()),
-            CertificateType::RawPublicKey => {
-                certificate::encode_raw_public_key(&credential.public_key())
-            }
-        };
+        let certificate = presented::body(Some(credential), authentication.server_type);
         exchange.push(kind::CERTIFICATE, certificate);
         let ephemeral = EphemeralKey::draw(context.random).ok_or(Failure::Crypto)?;
         let mut body = ServerEcdhe::encode_parameters(ephemeral.point());
@@ -420,16 +415,10 @@ impl Server12 {
         exchange: &mut Exchange,
         message: &Message,
     ) -> Result<Step, Fault> {
-        let peer = Presented::decode(self.client_certificate_type, &message.body)?;
-        exchange.hash_received(message);
-        self.client_point = Some(peer.point);
-        exchange.identity = Some(Arc::new(peer.identity));
+        let (point, question) = presented::take(exchange, message, self.client_certificate_type)?;
+        self.client_point = Some(point);
         self.state = State::VerdictAsked;
-        Ok(Step::Ask(Question::VerdictOn {
-            shown: peer.shown,
-            role: Role::Client,
-            server_name: exchange.server_name.as_deref().map(ToString::to_string),
-        }))
+        Ok(question)
     }
 
     /// Step 4.
@@ -507,47 +496,6 @@ impl Server12 {
         }
         exchange.push_finished();
         exchange.send_flight(context);
-    }
-}
-
-/// What a Certificate message shows; both roles read it alike.
-pub(super) struct Presented {
-    pub(super) shown: Shown,
-    pub(super) point: [u8; POINT_LENGTH],
-    pub(super) identity: PeerIdentity,
-}
-
-impl Presented {
-    pub(super) fn decode(expected: CertificateType, body: &[u8]) -> Result<Presented, Fault> {
-        match expected {
-            CertificateType::X509 => {
-                let chain: Vec<Vec<u8>> = certificate::decode_chain(body)?
-                    .into_iter()
-                    .map(<[u8]>::to_vec)
-                    .collect();
-                let own = chain.first().ok_or(Failure::CertificateMissing)?.clone();
-                let point = ecc::point_of_certificate(&own).ok_or(Failure::UnusableCertificate)?;
-                let identity = PeerIdentity::Certificate(own);
-                Ok(Presented {
-                    shown: Shown::Chain(chain),
-                    point,
-                    identity,
-                })
-            }
-            CertificateType::RawPublicKey => {
-                let key = certificate::decode_raw_public_key(body)?.to_vec();
-                if key.is_empty() {
-                    return Err(Failure::CertificateMissing.into());
-                }
-                let point = ecc::point_of(&key).ok_or(Failure::UnusableCertificate)?;
-                let identity = PeerIdentity::RawPublicKey(key.clone());
-                Ok(Presented {
-                    shown: Shown::RawPublicKey(key),
-                    point,
-                    identity,
-                })
-            }
-        }
     }
 }
 
