@@ -616,6 +616,8 @@ fn open_shared(
 ) -> io::Result<(SocketAddr, Vec<Opened>)> {
     let alone = SocketOptions {
         dont_fragment: true,
+        // On a socket of one address there is nothing to tell apart.
+        packet_info: address.ip().is_unspecified(),
         ..SocketOptions::default()
     };
     let (first, granted) = dunlin_net::socket::bind_udp(address, &alone)?;

@@ -196,6 +196,8 @@ pub(crate) struct Shard {
     outgoing: Vec<SendBatch>,
     /// The door of each bearer, and whether it is one of IPv4.
     doors: Vec<(Port, bool)>,
+    /// Of each bearer, whether it has all addresses of ours: then it is told from which to send.
+    everywhere: Vec<bool>,
     /// The bearer that is looked at first the next time, so that none waits for another.
     next_bearer: usize,
     waiters: HashMap<RequestId, Waiter>,
@@ -211,6 +213,10 @@ impl Shard {
         let is_ipv4 = |bearer: &UdpBearer| bearer.local_addr().is_ok_and(|at| at.is_ipv4());
         let door = |(port, bearer): &(Port, UdpBearer)| (*port, is_ipv4(bearer));
         let doors = parts.bearers.iter().map(door).collect();
+        let is_everywhere = |(_, bearer): &(Port, UdpBearer)| {
+            bearer.local_addr().is_ok_and(|at| at.ip().is_unspecified())
+        };
+        let everywhere = parts.bearers.iter().map(is_everywhere).collect();
         let outgoing = parts
             .bearers
             .iter()
@@ -229,6 +235,7 @@ impl Shard {
             pending: VecDeque::new(),
             outgoing,
             doors,
+            everywhere,
             next_bearer: 0,
             waiters: HashMap::new(),
             timeout: None,
@@ -432,7 +439,7 @@ impl Shard {
                 .received
                 .fetch_add(batch.len() as u64, Ordering::Relaxed);
             // The batch is taken out so that the machine can be fed from it.
-            let taken = std::mem::replace(batch, ReceiveBatch::new(0));
+            let taken = std::mem::replace(batch, ReceiveBatch::without_room());
             let senders = taken.iter().map(|datagram| Address::Udp(datagram.from));
             self.parts.server.look_ahead(port, senders);
             for datagram in taken.iter() {
@@ -616,6 +623,7 @@ impl Shard {
         let door = (port, to.is_ipv4());
         let found = self.doors.iter().position(|one| *one == door);
         let Some(bearer) = found else { return };
+        let local = local.filter(|_| self.everywhere[bearer]);
         if self.outgoing[bearer].is_full() {
             self.flush(bearer);
         }

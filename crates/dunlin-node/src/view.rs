@@ -519,10 +519,8 @@ fn remedy(
         // The handshake was good and the name given is another one. What belongs to another name cannot be
         // given to this one, too; a certificate of an authority that is trusted can be entered for it.
         return match identity {
-            Identity::Certificate {
-                common_name: Some(subject),
-                ..
-            } if endpoint.is_some() && !reason.contains(BELONGS_TO) => {
+            Identity::Certificate(shown) if endpoint.is_some() && !reason.contains(BELONGS_TO) => {
+                let subject = shown.common_name.as_ref()?;
                 Some(format!("{add} --subject {}", quoted(subject)))
             }
             _ => None,
@@ -719,11 +717,11 @@ mod tests {
     #[test]
     fn a_certificate_for_another_name_can_be_entered_unless_it_belongs_to_somebody() {
         let name = EndpointName::new("lamp").unwrap();
-        let certificate = Identity::Certificate {
+        let certificate = Identity::Certificate(Box::new(dunlin_transport::CertificateIdentity {
             fingerprint: [1; 32],
             common_name: Some("lamp 7".into()),
             alternative_names: Vec::new(),
-        };
+        }));
         let refused = ResponseCode::BadRequest;
         let line = |reason| remedy(Some(&name), &certificate, refused, reason);
         assert_eq!(
