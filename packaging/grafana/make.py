@@ -8,7 +8,7 @@ PANELS = [
         ("dunlin_clients", "{{state}}")]),
     ("Uplinks per second", "what Clients ask, answered well", "reqps", [
         ("sum by (kind) (rate(dunlin_uplinks_total[$__rate_interval]))", "{{kind}}"),
-        ("sum(rate(dunlin_uplinks_refused_total[$__rate_interval]))", "refused")]),
+        ("sum by (reason) (rate(dunlin_uplinks_refused_total[$__rate_interval]))", "refused: {{reason}}")]),
     ("Notifications per second", "by what became of them", "reqps", [
         ("sum by (outcome) (rate(dunlin_notifications_total[$__rate_interval]))", "{{outcome}}")]),
     ("Requests to Clients", "per second by outcome, and how many wait or are under way", "short", [
@@ -38,6 +38,19 @@ PANELS = [
     ("Lost and dropped", "datagrams lost here by reason, CoAP messages that led to nothing by cause", "pps", [
         ("rate(dunlin_datagrams_lost_total[$__rate_interval])", "{{reason}}"),
         ("rate(dunlin_coap_dropped_total[$__rate_interval])", "{{cause}}")]),
+    ("Too much", "what each shard refuses for load: 1 new handshakes, 2 also new Clients, 3 also registered ones that "
+     "register, 4 also those that waited, 5 also Updates; and how full what waits is", "short", [
+        ("dunlin_load_level", "level, shard {{shard}}"),
+        ("dunlin_load_pressure", "pressure, shard {{shard}}")]),
+    ("Refused for load", "per second by kind, those who wait for their turn, and senders beyond their budget", "short", [
+        ("rate(dunlin_load_shed_total[$__rate_interval])", "{{kind}} per second"),
+        ("dunlin_clients_waiting", "wait for their turn"),
+        ("dunlin_clients_over_budget", "over their budget")]),
+    ("Commit latency", "from the hand-over of a batch until it is durable", "s", [
+        ("histogram_quantile(0.5, sum by (le) (rate(dunlin_commit_seconds_bucket[$__rate_interval])))", "median"),
+        ("histogram_quantile(0.99, sum by (le) (rate(dunlin_commit_seconds_bucket[$__rate_interval])))", "99 of 100")]),
+    ("Presence", "registered Clients by presence and security", "short", [
+        ("dunlin_clients_present", "{{presence}}, {{security}}")]),
     ("Event log", "bytes on disk; the retention is a setting", "bytes", [
         ("dunlin_log_bytes", "log")]),
     ("Observations", "", "short", [

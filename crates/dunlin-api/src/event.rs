@@ -119,6 +119,11 @@ pub enum News {
         /// What it showed, as a credential that would know it.
         offered: Option<Proof>,
     },
+    /// A Client sends more than it may, and what is beyond is dropped. Live only, told when it begins.
+    OverBudget {
+        /// Where it comes from, such as `192.0.2.7:41022`.
+        address: String,
+    },
 }
 
 impl News {
@@ -137,6 +142,7 @@ impl News {
             News::Bootstrapped { .. } => EventKind::Bootstrapped,
             News::BootstrapFailed { .. } => EventKind::BootstrapFailed,
             News::Refused { .. } => EventKind::Refused,
+            News::OverBudget { .. } => EventKind::OverBudget,
         }
     }
 }
@@ -206,11 +212,13 @@ pub enum EventKind {
     BootstrapFailed,
     /// See [`News::Refused`].
     Refused,
+    /// See [`News::OverBudget`].
+    OverBudget,
 }
 
 impl EventKind {
     /// All types.
-    pub const ALL: [EventKind; 12] = [
+    pub const ALL: [EventKind; 13] = [
         EventKind::Registered,
         EventKind::Updated,
         EventKind::Deregistered,
@@ -223,6 +231,7 @@ impl EventKind {
         EventKind::Bootstrapped,
         EventKind::BootstrapFailed,
         EventKind::Refused,
+        EventKind::OverBudget,
     ];
 
     /// The word that stands after `event:`.
@@ -240,6 +249,7 @@ impl EventKind {
             EventKind::Bootstrapped => "bootstrapped",
             EventKind::BootstrapFailed => "bootstrap_failed",
             EventKind::Refused => "refused",
+            EventKind::OverBudget => "over_budget",
         }
     }
 

@@ -208,6 +208,7 @@ pub fn client(endpoint: &str, binding: &str, presence: Presence) -> Client {
         root: "/".into(),
         objects: objects.into_iter().collect(),
         presence,
+        over_budget: None,
         deviations: vec![Deviation {
             code: "lifetime_missing".into(),
             sentence: "The Client registered without a lifetime.".into(),

@@ -67,6 +67,8 @@ pub struct Client {
     pub objects: ObjectsView,
     /// Whether it can be reached, or should have been heard.
     pub presence: Presence,
+    /// It sends more than it may, and what is beyond is dropped; null unless it did in the last ten minutes.
+    pub over_budget: Option<OverBudget>,
     /// What it does other than the standard says, and dunlin tolerates.
     pub deviations: Vec<Deviation>,
     /// Parameters of its registration that LwM2M does not define.
@@ -83,6 +85,17 @@ pub struct ObjectInstancesView {
     pub version: String,
     /// The ids of its instances.
     pub instances: Vec<u16>,
+}
+
+/// How far a Client is beyond what it may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OverBudget {
+    /// When its first message was dropped for it.
+    pub since: Timestamp,
+    /// When the last one was.
+    pub last_at: Timestamp,
+    /// How many were.
+    pub dropped: u64,
 }
 
 /// How a transport is secured.
@@ -491,6 +504,9 @@ pub(crate) fn event_json(event: &Event, definitions: &Registry) -> Json {
             data.insert("address".into(), address.clone().into());
             data.insert("reason".into(), reason.clone().into());
             data.insert("remedy".into(), remedy.clone().into());
+        }
+        News::OverBudget { address } => {
+            data.insert("address".into(), address.clone().into());
         }
     }
     Json::Object(data)

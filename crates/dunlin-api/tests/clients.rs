@@ -28,7 +28,7 @@ async fn a_client_is_shown_with_all_its_members() {
             "lifetime_s": 86400, "version": "1.0", "binding": "U", "queue": false, "sms_number": null,
             "address": "127.0.0.1:41022", "bearer": "udp", "security": "nosec", "identity": null, "root": "/",
             "objects": {"1": {"version": "1.0", "instances": [0]}, "3": {"version": "1.0", "instances": [0]}},
-            "presence": "awake",
+            "presence": "awake", "over_budget": null,
             "deviations": [{"code": "lifetime_missing", "sentence": "The Client registered without a lifetime."}],
             "attributes": {},
         })

@@ -62,6 +62,8 @@ drops! {
     NeverAnswered = "never_answered";
     /// A body that stopped half-way.
     BodyAbandoned = "body_abandoned";
+    /// More than its peer may send, as the layer below found.
+    OverBudget = "over_budget";
 }
 
 /// Counters of an endpoint, from its birth.

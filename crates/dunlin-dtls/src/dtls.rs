@@ -49,6 +49,9 @@ pub struct Dtls {
     parts: Parts,
     cookies: Cookies,
     limit: HostLimit,
+    /// Of a thousand ClientHellos so many are shed; and what is left over of the last.
+    shed: u32,
+    shed_rest: u32,
     sessions: Sessions,
     /// When handshakes want to be woken.
     deadlines: BTreeSet<(Instant, u32)>,
@@ -90,6 +93,8 @@ impl Dtls {
         Dtls {
             cookies: Cookies::new(&mut random),
             limit,
+            shed: 0,
+            shed_rest: 500,
             sessions: Sessions::new(hashing.clone()),
             deadlines: BTreeSet::new(),
             output: VecDeque::new(),
@@ -101,6 +106,13 @@ impl Dtls {
                 datagrams: Vec::new(),
             },
         }
+    }
+
+    /// From now on so many of a thousand handshakes that others begin are not answered, because there
+    /// is too much to do. It costs less than a cookie, and clients try again (RFC 6347 §4.2.4).
+    /// Handshakes under way and sessions go on.
+    pub fn shed_handshakes(&mut self, of_a_thousand: u32) {
+        self.shed = of_a_thousand.min(1_000);
     }
 
     /// A datagram came.

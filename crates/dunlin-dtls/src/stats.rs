@@ -75,6 +75,8 @@ counters! {
     HandshakesFull = "handshakes_full",
     /// Too many handshakes of one host.
     HandshakesLimited = "handshakes_limited",
+    /// A ClientHello that was not answered because there was too much to do.
+    HandshakeShed = "handshake_shed",
     /// An answer to a `Need` that nobody waits for.
     LateAnswer = "late_answer",
     /// A session replaced by a newer one of the same peer.

@@ -250,6 +250,9 @@ pub(crate) enum Flag {
     Fragment,
 }
 
+/// `SO_MEMINFO` of asm-generic/socket.h, since Linux 4.12.
+const SO_MEMINFO: c_int = 55;
+
 /// Turns an option of a socket on.
 pub(crate) fn enable(socket: BorrowedFd<'_>, flag: Flag) -> io::Result<()> {
     let (level, name, on) = match flag {
@@ -305,6 +308,27 @@ pub(crate) fn watch_routes() -> io::Result<socket2::Socket> {
     }?;
     socket.bind(&address)?;
     Ok(socket)
+}
+
+/// What lies in a socket's receive buffer, in the kernel's own bytes, and how much may.
+pub(crate) fn receive_backlog(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
+    // What linux/sock_diag.h calls SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_RCVBUF.
+    const ALLOCATED: usize = 0;
+    const BUFFER: usize = 1;
+    let mut info = [0_u32; 9];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: `info` is alive and writable, and its length is told; the descriptor is borrowed.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            info.as_mut_ptr().cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    checked(result)?;
+    Ok((info[ALLOCATED], info[BUFFER]))
 }
 
 /// Whose CPU time is asked for.

@@ -54,6 +54,10 @@ pub struct Server {
     pub awake_window_s: u64,
     /// Requests that may wait for one Client.
     pub queue_depth_max: usize,
+    /// Messages that one Client may send per second.
+    pub client_messages_per_second: u32,
+    /// Messages that one Client may send at once.
+    pub client_messages_burst: u32,
     /// How long Clients that have gone are remembered, seconds.
     pub departed_for_s: u64,
 }

@@ -27,7 +27,7 @@ use dunlin_store::{
     Committer, CommitterSettings, CommitterState, Durability, FjallStore, MemoryStore, Retention,
     Store, StoreError, StoreSettings, Table,
 };
-use dunlin_transport::Port;
+use dunlin_transport::{Budget, Port};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -790,6 +790,10 @@ fn server_config(config: &Config, index: usize, shards: usize) -> ServerConfig {
         },
         awake_window: Duration::from_secs(server.awake_window_s),
         queue_depth: server.queue_depth_max,
+        budget: (server.client_messages_per_second > 0).then_some(Budget {
+            burst: server.client_messages_burst,
+            per_second: server.client_messages_per_second,
+        }),
         departed_for: Duration::from_secs(server.departed_for_s),
         bootstrap: Some(BootstrapConfig::default()),
         admission: Admission::Ask,

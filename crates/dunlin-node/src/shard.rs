@@ -6,6 +6,7 @@
 //! order until the committer says so. Meanwhile the loop goes on.
 
 mod bootstrapping;
+pub(crate) mod pressure;
 mod security;
 
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +35,7 @@ use crate::provisioning::Provisioning;
 use crate::teller::{Durable, Teller};
 use bootstrapping::Making;
 pub(crate) use bootstrapping::Provisioned;
+use pressure::{CommitTimes, Pressure};
 
 /// Batches of datagrams that one turn takes before it looks at commands and time again: a turn
 /// lasts about a millisecond at most.
@@ -56,6 +58,9 @@ const OFFER_AGAIN: Duration = Duration::from_millis(5);
 /// How long an eviction waits for a claim of this shard. Who asks waits longer, so that what is given
 /// up still finds it.
 const EVICTION_WAITS_MAX: Duration = Duration::from_secs(5);
+
+/// How often the load is looked at while something is refused for it and nothing happens.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A command or question of the API.
 pub(crate) type Run = Box<dyn FnOnce(&mut Shard, Now) + Send>;
@@ -152,6 +157,13 @@ pub(crate) struct LoopStats {
     pub(crate) handed_over_lost: AtomicU64,
     pub(crate) pending: AtomicU64,
     pub(crate) commits: AtomicU64,
+    /// Datagrams that the kernel dropped because its buffer was full.
+    pub(crate) overflowed: AtomicU64,
+    /// How full what waits for the shard was at the last look, in thousandths.
+    pub(crate) pressure: AtomicU64,
+    /// Inputs of other tasks and shards that waited at the last look.
+    pub(crate) inbox: AtomicU64,
+    pub(crate) commit_times: CommitTimes,
 }
 
 /// What a shard is made of.
@@ -201,6 +213,7 @@ pub(crate) struct Shard {
     /// The bearer that is looked at first the next time, so that none waits for another.
     next_bearer: usize,
     waiters: HashMap<RequestId, Waiter>,
+    pressure: Pressure,
     timeout: Option<Duration>,
     knock_told: Duration,
     store_healthy: bool,
@@ -238,6 +251,7 @@ impl Shard {
             everywhere,
             next_bearer: 0,
             waiters: HashMap::new(),
+            pressure: Pressure::default(),
             timeout: None,
             knock_told: Duration::ZERO,
             store_healthy: true,
@@ -319,6 +333,7 @@ impl Shard {
                 self.drain(now);
             }
             self.end_turn(now);
+            self.look_at_pressure(now, inbox.len());
             if self.gate.stopped.load(Ordering::Acquire) {
                 break;
             }
@@ -326,10 +341,12 @@ impl Shard {
     }
 
     fn wake(&self) -> Option<Duration> {
-        if self.backlog.is_empty() {
-            return self.timeout;
-        }
-        let again = clock::instant() + OFFER_AGAIN;
+        let again = match (self.backlog.is_empty(), self.parts.server.is_strained()) {
+            (false, _) => OFFER_AGAIN,
+            (true, true) => LOOK_AGAIN,
+            (true, false) => return self.timeout,
+        };
+        let again = clock::instant() + again;
         Some(self.timeout.map_or(again, |timeout| timeout.min(again)))
     }
 
@@ -703,6 +720,8 @@ impl Shard {
         self.revoke_changed(now);
         self.submit();
         let durable = self.gate.durable.load(Ordering::Acquire);
+        self.pressure
+            .durable(now.instant, durable, &self.parts.stats.commit_times);
         while self
             .pending
             .front()
@@ -718,6 +737,20 @@ impl Shard {
             .pending
             .store(self.pending.len() as u64, Ordering::Relaxed);
         self.tell_health(now);
+    }
+
+    /// The machine hears how full what waits for it is.
+    fn look_at_pressure(&mut self, now: Now, inbox: usize) {
+        if !self.pressure.is_due(now) {
+            return;
+        }
+        let waiting = (inbox, INBOX_MAX);
+        let (pressure, lost) = self.pressure.look(now, &self.parts.bearers, waiting);
+        self.parts.server.set_pressure(now, pressure);
+        let stats = &self.parts.stats;
+        stats.overflowed.fetch_add(lost, Ordering::Relaxed);
+        stats.pressure.store(pressure.into(), Ordering::Relaxed);
+        stats.inbox.store(inbox as u64, Ordering::Relaxed);
     }
 
     /// The machine hears whether it may make commits: the disk takes them, and not too much waits.
@@ -745,7 +778,7 @@ impl Shard {
             let submission = self.submission(batch, events, last);
             self.parts.stats.commits.fetch_add(1, Ordering::Relaxed);
             match self.parts.submitter.submit(submission) {
-                Ok(()) => {}
+                Ok(()) => self.pressure.submitted(clock::instant(), last),
                 Err(SubmitRefused::Full(submission)) => {
                     self.put_back(submission, last);
                     return;

@@ -10,15 +10,19 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use dunlin_server::Stats;
+use dunlin_server::{Census, Kind, LoadView, Stats};
 use dunlin_store::CommitterState;
 use dunlin_transport::dtls::Counter;
 
 use crate::backend::NodeBackend;
+use crate::shard::pressure::COMMIT_BUCKETS;
 use crate::shard::{Input, LoopStats};
 
 /// How long a scrape waits for the shards: a busy one is left out, and shows that it was.
 const SCRAPE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Clients of a shard that are looked at for the census in one scrape: some milliseconds.
+const CENSUS_PART: usize = 50_000;
 
 /// The name, kind and meaning of every metric.
 pub const METRICS: &[(&str, &str, &str)] = &[
@@ -27,6 +31,36 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "dunlin_clients",
         "gauge",
         "Clients by state: registered, departed (remembered)",
+    ),
+    (
+        "dunlin_clients_present",
+        "gauge",
+        "Registered Clients by presence and security, counted a part at each scrape",
+    ),
+    (
+        "dunlin_clients_over_budget",
+        "gauge",
+        "Senders that sent more than one Client may in the last ten minutes",
+    ),
+    (
+        "dunlin_clients_waiting",
+        "gauge",
+        "Clients that were refused for load and told when to come, and have not come yet",
+    ),
+    (
+        "dunlin_load_level",
+        "gauge",
+        "What a shard refuses for load: 0 nothing, 1 new handshakes, 2 also new Clients, 3 also registered ones that register, 4 also those that waited, 5 also Updates that change something",
+    ),
+    (
+        "dunlin_load_pressure",
+        "gauge",
+        "How full what waits for a shard is: 1 is the most before datagrams are lost or answers too late",
+    ),
+    (
+        "dunlin_load_shed_total",
+        "counter",
+        "What was refused for load, by kind",
     ),
     ("dunlin_observations", "gauge", "Observations of Clients"),
     (
@@ -39,7 +73,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "counter",
         "Uplinks answered well, by kind",
     ),
-    ("dunlin_uplinks_refused_total", "counter", "Uplinks refused"),
+    (
+        "dunlin_uplinks_refused_total",
+        "counter",
+        "Uplinks refused, by reason",
+    ),
     (
         "dunlin_notifications_total",
         "counter",
@@ -111,7 +149,17 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "gauge",
         "Datagrams and outcomes that wait for the disk",
     ),
+    (
+        "dunlin_inbox",
+        "gauge",
+        "Inputs of other shards and of the API that wait for a shard",
+    ),
     ("dunlin_commits_total", "counter", "Batches committed"),
+    (
+        "dunlin_commit_seconds",
+        "histogram",
+        "Time of a batch from its hand-over until it is durable",
+    ),
     (
         "dunlin_syncs_total",
         "counter",
@@ -164,6 +212,10 @@ pub(crate) struct Telemetry {
 #[derive(Default)]
 struct Summed {
     answering: usize,
+    /// The level of each shard that answered.
+    loads: Vec<(usize, LoadView)>,
+    census: Census,
+    over_budget: usize,
     stats: Stats,
     received: u64,
     drops: Vec<(&'static str, u64)>,
@@ -177,8 +229,10 @@ impl Telemetry {
         let mut page = Page::default();
         page.value("dunlin_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         self.clients(&mut page, &summed);
+        self.load(&mut page, &summed);
         self.datagrams(&mut page);
         store(&mut page, backend);
+        self.commit_times(&mut page);
         page.value("dunlin_shards_answering", &[], summed.answering as u64);
         process(&mut page);
         page.text
@@ -196,6 +250,11 @@ impl Telemetry {
             &[("state", "departed")],
             stats.departed as u64,
         );
+        for (presence, security, count) in summed.census.iter() {
+            let labels = [("presence", presence), ("security", security)];
+            page.value("dunlin_clients_present", &labels, count);
+        }
+        page.value("dunlin_clients_over_budget", &[], summed.over_budget as u64);
         page.value("dunlin_observations", &[], stats.observations as u64);
         page.value("dunlin_requests_waiting", &[], stats.requests as u64);
         for (kind, count) in [
@@ -206,11 +265,15 @@ impl Telemetry {
         ] {
             page.value("dunlin_uplinks_total", &[("kind", kind)], count);
         }
-        page.value(
-            "dunlin_uplinks_refused_total",
-            &[],
-            stats.refused + stats.violations,
-        );
+        let not_allowed = stats.refused - stats.refused_for_load - stats.refused_unavailable;
+        for (reason, count) in [
+            ("load", stats.refused_for_load),
+            ("unavailable", stats.refused_unavailable),
+            ("not_allowed", not_allowed),
+            ("violation", stats.violations),
+        ] {
+            page.value("dunlin_uplinks_refused_total", &[("reason", reason)], count);
+        }
         for (outcome, count) in [
             ("taken", stats.notifications),
             ("late", stats.notifications_late),
@@ -242,6 +305,39 @@ impl Telemetry {
         }
     }
 
+    fn load(&self, page: &mut Page, summed: &Summed) {
+        for (shard, load) in &summed.loads {
+            let level = format!("{:.3}", f64::from(load.level) / 1_000.0);
+            page.number(
+                "dunlin_load_level",
+                &[("shard", &shard.to_string())],
+                &level,
+            );
+        }
+        for (shard, stats) in self.loops.iter().enumerate() {
+            let pressure = stats.pressure.load(Ordering::Relaxed) as f64 / 1_000.0;
+            let shard = shard.to_string();
+            page.number(
+                "dunlin_load_pressure",
+                &[("shard", &shard)],
+                &format!("{pressure:.3}"),
+            );
+        }
+        for kind in Kind::ALL {
+            let shed = summed
+                .loads
+                .iter()
+                .map(|(_, load)| load.shed[kind as usize]);
+            let shed = match kind {
+                Kind::Handshake => summed.count(Counter::HandshakeShed),
+                _ => shed.sum(),
+            };
+            page.value("dunlin_load_shed_total", &[("kind", kind.name())], shed);
+        }
+        let waiting = summed.loads.iter().map(|(_, load)| load.waiting).sum();
+        page.value("dunlin_clients_waiting", &[], waiting);
+    }
+
     fn datagrams(&self, page: &mut Page) {
         let sum = |of: fn(&LoopStats) -> &std::sync::atomic::AtomicU64| -> u64 {
             self.loops
@@ -260,6 +356,7 @@ impl Telemetry {
             ("nosec_not_allowed", sum(|stats| &stats.turned_away)),
             ("send_failed", sum(|stats| &stats.send_failures)),
             ("hand_over_full", sum(|stats| &stats.handed_over_lost)),
+            ("kernel_buffer_full", sum(|stats| &stats.overflowed)),
         ] {
             page.value("dunlin_datagrams_lost_total", &[("reason", reason)], count);
         }
@@ -269,15 +366,48 @@ impl Telemetry {
             sum(|stats| &stats.handed_over),
         );
         page.value("dunlin_pending", &[], sum(|stats| &stats.pending));
+        page.value("dunlin_inbox", &[], sum(|stats| &stats.inbox));
+    }
+
+    fn commit_times(&self, page: &mut Page) {
+        let (mut counts, mut time) = ([0; COMMIT_BUCKETS.len() + 1], Duration::ZERO);
+        for stats in &self.loops {
+            stats.commit_times.add_to(&mut counts, &mut time);
+        }
+        let mut sum = 0;
+        let bounds = COMMIT_BUCKETS.map(|bound| (bound as f64 / 1e6).to_string());
+        let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
+        for (bound, count) in bounds.zip(counts) {
+            sum += count;
+            page.part(
+                "dunlin_commit_seconds",
+                "_bucket",
+                &[("le", bound)],
+                &sum.to_string(),
+            );
+        }
+        let time = format!("{:.6}", time.as_secs_f64());
+        page.part("dunlin_commit_seconds", "_sum", &[], &time);
+        page.part("dunlin_commit_seconds", "_count", &[], &sum.to_string());
+    }
+}
+
+impl Summed {
+    fn count(&self, counter: Counter) -> u64 {
+        let counted = self.records.iter().find(|(one, _)| *one == counter);
+        counted.map_or(0, |(_, count)| *count)
     }
 }
 
 fn ask_shards(backend: &NodeBackend) -> Summed {
     let (told, answers) = channel();
     let mut asked = 0;
-    for shard in backend.shards.iter() {
+    for (index, shard) in backend.shards.iter().enumerate() {
         let told = told.clone();
-        let input = Input::Run(Box::new(move |shard, _| {
+        let input = Input::Run(Box::new(move |shard, now| {
+            let census = shard.server_mut().census(now, CENSUS_PART).clone();
+            let load = (index, shard.server().load(now));
+            let over_budget = shard.server().transport().over_budget_count(now);
             let coap = shard.server().transport().stats();
             let drops: Vec<(&'static str, u64)> = dunlin_transport::coap::stats::Drop::ALL
                 .iter()
@@ -290,17 +420,21 @@ fn ask_shards(backend: &NodeBackend) -> Summed {
                 .map(|stats| stats.iter().collect())
                 .unwrap_or_default();
             let coap = (coap.received, drops);
-            let _ = told.send((shard.server().stats(), coap, sessions, records));
+            let load = (load, census, over_budget);
+            let _ = told.send((shard.server().stats(), coap, sessions, records, load));
         }));
         asked += usize::from(shard.inbox.try_send(input).is_ok());
     }
     let mut summed = Summed::default();
     for _ in 0..asked {
-        let Ok((stats, (received, drops), sessions, records)) =
+        let Ok((stats, (received, drops), sessions, records, (load, census, over_budget))) =
             answers.recv_timeout(SCRAPE_PATIENCE)
         else {
             break;
         };
+        summed.loads.push(load);
+        summed.census.add(&census);
+        summed.over_budget += over_budget;
         summed.sessions += sessions;
         merge(&mut summed.records, records);
         summed.answering += 1;
@@ -308,6 +442,7 @@ fn ask_shards(backend: &NodeBackend) -> Summed {
         add(&mut summed.stats, &stats);
         merge(&mut summed.drops, drops);
     }
+    summed.loads.sort_by_key(|(shard, _)| *shard);
     summed
 }
 
@@ -355,6 +490,8 @@ fn add(sum: &mut Stats, one: &Stats) {
     sum.moves += one.moves;
     sum.handshakes_failed += one.handshakes_failed;
     sum.refused += one.refused;
+    sum.refused_for_load += one.refused_for_load;
+    sum.refused_unavailable += one.refused_unavailable;
     sum.violations += one.violations;
     sum.notifications += one.notifications;
     sum.notifications_late += one.notifications_late;
@@ -402,6 +539,11 @@ impl Page {
     }
 
     fn number(&mut self, name: &'static str, labels: &[(&str, &str)], value: &str) {
+        self.part(name, "", labels, value);
+    }
+
+    /// One line of a metric that has several, such as a histogram.
+    fn part(&mut self, name: &'static str, part: &str, labels: &[(&str, &str)], value: &str) {
         if self.last != name {
             self.last = name;
             let described = METRICS.iter().find(|(known, ..)| *known == name);
@@ -417,6 +559,6 @@ impl Page {
         } else {
             format!("{{{}}}", labels.join(","))
         };
-        let _ = writeln!(self.text, "{name}{labels} {value}");
+        let _ = writeln!(self.text, "{name}{part}{labels} {value}");
     }
 }

@@ -11,7 +11,8 @@ use dunlin_api::error::{CoapCode, Code, Problem};
 use dunlin_api::event::{Event as ApiEvent, News, Position, Registered, Updated};
 use dunlin_api::time::Timestamp;
 use dunlin_api::view::{
-    Client, Deviation, ObjectInstancesView, ObjectsView, Presence as ApiPresence, Security,
+    Client, Deviation, ObjectInstancesView, ObjectsView, OverBudget as ApiOverBudget,
+    Presence as ApiPresence, Security,
 };
 use dunlin_lwm2m::link::ObjectLinks;
 use dunlin_lwm2m::operation::ResponseCode;
@@ -45,6 +46,11 @@ pub(crate) fn client(view: &ClientView) -> Client {
     };
     Client {
         presence,
+        over_budget: view.over_budget.map(|over| ApiOverBudget {
+            since: time(over.since),
+            last_at: time(over.last_at),
+            dropped: over.dropped,
+        }),
         ..registered_client(registration)
     }
 }
@@ -74,6 +80,7 @@ fn registered_client(registration: &Registration) -> Client {
         root: root(&registration.links),
         objects: objects(&registration.links, registration.version),
         presence: ApiPresence::Awake,
+        over_budget: None,
         deviations: registration
             .deviations
             .iter()
@@ -110,6 +117,7 @@ pub(crate) fn departed(departed: &Departed) -> Client {
         root: "/".to_owned(),
         objects: BTreeMap::new(),
         presence: ApiPresence::Overdue,
+        over_budget: None,
         deviations: Vec::new(),
         attributes: BTreeMap::new(),
     }
@@ -581,6 +589,16 @@ pub(crate) fn live(event: &LiveEvent) -> Option<ApiEvent> {
                 offered: offered(identity),
             };
             (*at, endpoint.clone(), news)
+        }
+        LiveEvent::OverBudget {
+            endpoint,
+            at,
+            address,
+        } => {
+            let news = News::OverBudget {
+                address: address.to_string(),
+            };
+            (*at, Some(endpoint.clone()), news)
         }
         _ => return None,
     };

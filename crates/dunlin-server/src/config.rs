@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dunlin_lwm2m::LwM2mVersion;
 use dunlin_lwm2m::operation::Strictness;
-use dunlin_transport::Identity;
+use dunlin_transport::{Budget, Identity};
 
 use crate::id::VirtualShards;
 
@@ -38,6 +38,14 @@ pub const NEED_TIMEOUT: Duration = Duration::from_secs(20);
 /// Registers that wait for the answer to a `Need`. More than this wait only when the node is
 /// overloaded, and then 5.03 is the better answer.
 pub const ADMISSIONS_MAX: usize = 10_000;
+
+/// What one Client may send. A device that notifies a hundred values every second is busy, one that
+/// sends ten seconds' worth at once has been without a network; beyond that something is wrong with
+/// it. On this machine a core serves a thousand times as much.
+pub const BUDGET_DEFAULT: Budget = Budget {
+    burst: 1_000,
+    per_second: 100,
+};
 
 /// What a Client is told to wait when we cannot serve it now (Max-Age of 5.03).
 pub const RETRY_AFTER_S: u32 = 30;
@@ -78,6 +86,8 @@ pub struct ServerConfig {
     pub settle: Duration,
     /// Requests that may wait for one Client.
     pub queue_depth: usize,
+    /// What one Client may send; without it, anything.
+    pub budget: Option<Budget>,
     /// How long registrations that have ended are remembered.
     pub departed_for: Duration,
     /// Shortest lifetime that is kept; a shorter one is served as this.
@@ -105,6 +115,7 @@ impl Default for ServerConfig {
             awake_window: AWAKE_WINDOW_DEFAULT,
             settle: Duration::ZERO,
             queue_depth: QUEUE_DEPTH_MAX,
+            budget: Some(BUDGET_DEFAULT),
             departed_for: DEPARTED_FOR_DEFAULT,
             lifetime_min_s: 1,
             nosec_moves: true,

@@ -214,6 +214,16 @@ pub enum LiveEvent {
         /// Why, for people.
         reason: String,
     },
+    /// A Client sends more than it may, and what is beyond is dropped. Told when it begins; how much
+    /// it is, is in its [`crate::ClientView`].
+    OverBudget {
+        /// The Client.
+        endpoint: EndpointName,
+        /// Since when.
+        at: WallTime,
+        /// From where.
+        address: Address,
+    },
 }
 
 /// Whether a Client can be spoken to; it is derived, never stored.

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod bootstrap;
+mod census;
 pub mod change;
 pub mod command;
 pub mod config;
@@ -24,6 +25,7 @@ pub mod event;
 pub mod fuzz;
 mod id;
 mod links;
+mod load;
 mod need;
 mod observation;
 mod presence;
@@ -32,7 +34,9 @@ mod registration;
 mod server;
 mod timer;
 pub mod view;
+mod waiting;
 
+pub use census::Census;
 pub use change::{Change, Snapshot};
 pub use command::{
     Command, KEPT_VALUES_MAX, Outcome, Refused, RequestTicket, RequestView, Settings,
@@ -44,6 +48,7 @@ pub use id::{
     BootstrapRunId, ID_CHARACTERS, NoId, RegistrationId, RequestId, VIRTUAL_SHARDS, VirtualShard,
     VirtualShards,
 };
+pub use load::{Kind, LoadView};
 pub use need::{Answer, Need, NeedId, NoProfile, Verdict};
 pub use server::{Server, Timer};
 pub use view::{

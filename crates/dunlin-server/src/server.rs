@@ -5,6 +5,7 @@
 //! hands the news of the transport to those files until there is none, and then serves the
 //! Clients that were found awake: the answer to an uplink leaves before what waited for it.
 
+mod admitting;
 mod asking;
 mod bootstrapping;
 mod leaving;
@@ -31,12 +32,14 @@ use self::bootstrapping::Bootstraps;
 use self::reporting::Notification;
 use self::uplink::Admission;
 use crate::bootstrap::{Approach, BootstrapRun, Provision, Reach, RunFailure};
+use crate::census::{Census, Counting};
 use crate::change::{Departure, Snapshot};
 use crate::command::{Command, Refused, RequestTicket, RequestView, Settings};
 use crate::config::{DEPARTED_MAX, ServerConfig};
 use crate::effects::{Effects, Output, Transmit};
 use crate::event::LiveEvent;
 use crate::id::{BootstrapRunId, RegistrationId, RequestId};
+use crate::load::{Kind, Load, LoadView};
 use crate::need::{Answer, NeedId};
 use crate::observation::{Departures, Observations};
 use crate::presence::{listens, presence};
@@ -46,6 +49,7 @@ use crate::timer::Wheel;
 use crate::view::{
     ClientCursor, ClientFilter, ClientPage, ClientView, ListedClient, ObservationView, Stats,
 };
+use crate::waiting::WaitingRoom;
 
 /// Clients looked at for one page of a list. A filter that fits few of a million must not hold up
 /// the datagrams of the others.
@@ -101,6 +105,9 @@ pub struct Server {
     /// The stamp of the last request.
     last_stamp: u64,
     healthy: bool,
+    load: Load,
+    waiting: WaitingRoom,
+    census: Counting,
     knocks: securing::KnockBudget,
     /// Clients of whom something was not stored because the store failed.
     arrears: BTreeSet<ClientKey>,
@@ -131,13 +138,16 @@ impl Server {
         let mut random = ChaCha12Rng::from_seed(seed);
         let mut transport_seed = [0; 32];
         random.fill_bytes(&mut transport_seed);
+        let mut waiting_seed = [0; 32];
+        random.fill_bytes(&mut waiting_seed);
         let side = Side::Server {
             strictness: config.strictness,
         };
         let coap = config.coap.clone();
         let dtls = config.dtls.clone();
         let config_of_transport = dunlin_transport::Config { side, coap, dtls };
-        let transport = Transport::new(config_of_transport, transport_seed);
+        let mut transport = Transport::new(config_of_transport, transport_seed);
+        transport.set_budget(config.budget);
         let mut server = Self {
             config,
             registry,
@@ -155,6 +165,9 @@ impl Server {
             last_need: 0,
             last_stamp: 0,
             healthy: true,
+            load: Load::default(),
+            waiting: WaitingRoom::new(waiting_seed),
+            census: Counting::default(),
             knocks: securing::KnockBudget::default(),
             arrears: BTreeSet::new(),
             arrears_timeout: None,
@@ -271,6 +284,37 @@ impl Server {
         self.healthy = healthy;
         self.store_arrears(now);
         self.pump(now);
+    }
+
+    /// How full what waits for this Server is, in thousandths of what may wait before something is
+    /// lost or too late: to be said some times in a tenth of a second, as long as there is
+    /// anything to do. What stays full makes the Server refuse, what costs most and matters least
+    /// first: handshakes, then Registers (5.03, with a Max-Age that brings everybody back in turn),
+    /// then Updates that change something. It puts nothing out.
+    pub fn set_pressure(&mut self, now: Now, pressure: u32) {
+        let Some(round) = self.load.sample(now, pressure) else {
+            return;
+        };
+        let calm = self.load.is_calm();
+        self.waiting.end_round(now.instant, round.span, calm);
+        self.transport
+            .shed_handshakes(self.load.share(Kind::Handshake));
+    }
+
+    /// Whether anything is refused because there is too much. Then [`Server::set_pressure`] is to be
+    /// called even if nothing happens, or it stays so.
+    #[must_use]
+    pub fn is_strained(&self) -> bool {
+        !self.load.is_calm()
+    }
+
+    /// What is refused because there is too much.
+    #[must_use]
+    pub fn load(&self, now: Now) -> LoadView {
+        LoadView {
+            waiting: self.waiting.waiting(now.instant),
+            ..self.load.view()
+        }
     }
 
     /// Asks a Client. The outcome comes as [`Output::Completed`] with the ticket's id.
@@ -542,6 +586,25 @@ impl Server {
         Some(request.view(client, listens))
     }
 
+    /// Counts Clients by presence and security, `limit` of them from where the last call ended. With a
+    /// million Clients one look at all of them would hold up the datagrams; the census that is returned
+    /// is the last whole one, and none before there was one.
+    pub fn census(&mut self, now: Now, limit: usize) -> &Census {
+        let from = self.census.next;
+        let mut next = None;
+        for (looked_at, (key, client)) in self.book.iter_from(from).enumerate() {
+            if looked_at == limit {
+                next = Some(key as usize);
+                break;
+            }
+            let presence = presence(client, self.config.awake_window, ms(now.instant));
+            self.census
+                .count(presence, client.identity().security_name());
+        }
+        self.census.end_part(next);
+        &self.census.whole
+    }
+
     /// What was counted, and how much there is.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -608,6 +671,7 @@ impl Server {
                 work.waiting.len() + usize::from(work.in_flight.is_some())
             }),
             observations: work.map_or(0, |work| work.observations.len()),
+            over_budget: self.transport.over_budget(now, client.peer),
         }
     }
 
@@ -725,6 +789,7 @@ impl Server {
                 self.on_observation_ended(now, relation, reason);
             }
             WireEvent::Heard { peer } => self.on_heard(now, peer),
+            WireEvent::OverBudget { peer } => self.on_over_budget(now, peer),
             WireEvent::Violated {
                 address, violation, ..
             } => {

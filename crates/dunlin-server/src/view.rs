@@ -1,7 +1,7 @@
 //! What operators see of Clients: copies, made when asked for.
 
 use dunlin_lwm2m::{ContentFormat, EndpointName, Path};
-use dunlin_transport::{Token, WallTime};
+use dunlin_transport::{OverBudget, Token, WallTime};
 
 use crate::change::{Departed, NotificationKey, Registration};
 use crate::event::Presence;
@@ -17,6 +17,8 @@ pub struct ClientView {
     pub requests: usize,
     /// Paths that are observed or shall be.
     pub observations: usize,
+    /// How far it is beyond what it may send, if it was in the last minutes.
+    pub over_budget: Option<OverBudget>,
 }
 
 /// A Client in a list.
@@ -109,6 +111,10 @@ pub struct Stats {
     pub handshakes_failed: u64,
     /// Uplinks that were refused.
     pub refused: u64,
+    /// Those of them that were refused because there was too much.
+    pub refused_for_load: u64,
+    /// Those that were refused because nothing could be stored or decided.
+    pub refused_unavailable: u64,
     /// Notifications taken.
     pub notifications: u64,
     /// Notifications that were late.

@@ -193,6 +193,12 @@ pub enum Event {
         /// What was wrong, and how it was answered.
         violation: Violation,
     },
+    /// This peer has sent more than its budget (server side): the first message was dropped for it.
+    /// How many follow is known from `over_budget`.
+    OverBudget {
+        /// Who.
+        peer: PeerId,
+    },
     /// Any authentic message of this peer arrived: the queue's awake window opens.
     Heard {
         /// Who.

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod address;
 mod blocks;
+mod budget;
 mod certificate;
 mod event;
 mod map;
@@ -22,6 +23,7 @@ mod security;
 mod transport;
 
 pub use address::{Address, Bearer};
+pub use budget::{Budget, OVER_BUDGET_MAX, OverBudget};
 pub use certificate::{ALTERNATIVE_NAMES_MAX, CertificateNames, certificate_names};
 pub use dunlin_coap as coap;
 pub use dunlin_dtls as dtls;

@@ -24,6 +24,7 @@ use dunlin_lwm2m::operation::{
 };
 
 use crate::address::Address;
+use crate::budget::{Budget, Budgets, OverBudget};
 use crate::event::{
     Event, ExchangeId, Failure, NotificationId, ObservationId, ObserverId, Relation, RequestId,
     Token, UplinkAnswer, Violation,
@@ -36,7 +37,7 @@ use crate::map::response::{
     decode_answer, decode_block, encode_downlink_answer, encode_refusal, encode_uplink_answer,
 };
 use crate::need::{SecurityNeed, SecurityNeedId};
-use crate::now::{Instant, Now};
+use crate::now::{Instant, Now, WallTime};
 use crate::peer::{Peer, PeerId, Peers};
 use crate::port::Port;
 use crate::route::is_request;
@@ -151,7 +152,11 @@ pub struct Transport {
     noise: u64,
     stale: u64,
     unsendable: u64,
+    /// What peers may send, if it is bounded.
+    budgets: Option<Budgets>,
     pub(crate) now: Instant,
+    /// The time of the last datagram, for what is shown.
+    wall: WallTime,
 }
 
 impl Transport {
@@ -172,7 +177,9 @@ impl Transport {
             noise: 0,
             stale: 0,
             unsendable: 0,
+            budgets: None,
             now: Instant::ZERO,
+            wall: WallTime(0),
         }
     }
 
@@ -186,6 +193,7 @@ impl Transport {
         bytes: &[u8],
     ) {
         self.now = now.instant;
+        self.wall = now.wall;
         if port.is_secure() {
             return self.receive_secured(port, from, local, bytes);
         }
@@ -196,6 +204,9 @@ impl Transport {
         }
         let peer = self.peers.heard(now.instant, port, from, local);
         self.forget_surplus();
+        if !self.is_within_budget(peer, bytes) {
+            return self.turn_away(peer, bytes);
+        }
         self.heard = self.peers.is_held(peer).then_some(peer);
         self.coap.handle_receive(now.instant, peer, bytes);
     }
@@ -224,8 +235,7 @@ impl Transport {
         }
         while let Some(peer) = self.peers.next_stale(now.instant) {
             self.let_go(peer);
-            self.coap.forget_peer(now.instant, peer);
-            self.peers.remove(peer);
+            self.remove(peer);
         }
     }
 
@@ -305,6 +315,28 @@ impl Transport {
         self.peers.heard(now.instant, port, address, local)
     }
 
+    /// What each peer may send from now on; without a budget, anything. It counts for a session of
+    /// DTLS, or for an address and port without security, never for a host: many Clients may stand
+    /// behind one. What is beyond is dropped unread, and a Confirmable request is answered 5.03 now
+    /// and then.
+    pub fn set_budget(&mut self, budget: Option<Budget>) {
+        self.budgets = budget.map(Budgets::new);
+    }
+
+    /// How far a peer is beyond its budget, if it was in the last minutes.
+    #[must_use]
+    pub fn over_budget(&self, now: Now, peer: PeerId) -> Option<OverBudget> {
+        self.budgets.as_ref()?.get(now, peer)
+    }
+
+    /// How many peers were beyond their budget in the last minutes, at most [`crate::OVER_BUDGET_MAX`].
+    #[must_use]
+    pub fn over_budget_count(&self, now: Now) -> usize {
+        self.budgets
+            .as_ref()
+            .map_or(0, |budgets| budgets.count(now))
+    }
+
     /// What is known of a peer.
     #[must_use]
     pub fn peer(&self, peer: PeerId) -> Option<Peer> {
@@ -332,8 +364,7 @@ impl Transport {
     pub fn forget(&mut self, now: Now, peer: PeerId) {
         self.now = now.instant;
         self.close_quietly(peer);
-        self.coap.forget_peer(now.instant, peer);
-        self.peers.remove(peer);
+        self.remove(peer);
     }
 
     /// `peer` has moved to where `seen_as` was heard: datagrams from there are its own from now
@@ -650,8 +681,35 @@ impl Transport {
     fn forget_surplus(&mut self) {
         while let Some(peer) = self.peers.surplus() {
             self.let_go(peer);
-            self.coap.forget_peer(self.now, peer);
-            self.peers.remove(peer);
+            self.remove(peer);
+        }
+    }
+
+    fn remove(&mut self, peer: PeerId) {
+        self.coap.forget_peer(self.now, peer);
+        self.peers.remove(peer);
+        if let Some(budgets) = &mut self.budgets {
+            budgets.remove(peer);
+        }
+    }
+
+    #[inline]
+    fn is_within_budget(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
+        match &mut self.budgets {
+            Some(budgets) => budgets.allows(self.now, peer, bytes),
+            None => true,
+        }
+    }
+
+    /// A message is more than its peer may send.
+    fn turn_away(&mut self, peer: PeerId, bytes: &[u8]) {
+        let Some(budgets) = &mut self.budgets else {
+            return;
+        };
+        let turned = budgets.turn_away(self.now, self.wall, peer);
+        self.coap.turn_away(peer, bytes, turned.answer_s);
+        if turned.first {
+            self.events.push_back(Event::OverBudget { peer });
         }
     }
 

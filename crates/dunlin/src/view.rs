@@ -216,6 +216,7 @@ pub(crate) fn event_line(kind: &str, data: &Json) -> String {
         }
         "bootstrapped" => says("summary"),
         "bootstrap_failed" => says("reason"),
+        "over_budget" => format!("{} sends more than it may", says("address")),
         "refused" => format!("{} {} {}", says("address"), says("reason"), says("remedy")),
         "gap" => format!("events after {} are not kept any more", says("after")),
         _ => String::new(),

@@ -7,13 +7,14 @@
 use alloc::vec::Vec;
 
 use super::Endpoint;
-use crate::code::Code;
+use crate::code::{Class, Code};
 use crate::dedup::Remembered;
 use crate::id::{Barrier, Instant, PeerId};
 use crate::message::{MessageId, MessageType, Token};
-use crate::option::Options;
-use crate::outbox::Draft;
+use crate::option::{OptionNumber, Options, UintValue};
+use crate::outbox::{Draft, Extra};
 use crate::peers::Slot;
+use crate::stats::Drop;
 use crate::wire::datagram;
 
 /// A Confirmable request that was admitted, and that must be answered with [`Endpoint::answer_admitted`] or
@@ -72,6 +73,35 @@ impl Endpoint {
             .answer(slot, message_id, Remembered::Bytes(&bytes), barrier);
         self.outbox.stats.transmitted += 1;
         bytes
+    }
+
+    /// A message that is more than its peer may send is dropped unread. A Confirmable request is told with 5.03
+    /// to wait for `answer_s` seconds, if there are any; nothing is remembered of it.
+    pub fn turn_away(&mut self, peer: PeerId, bytes: &[u8], answer_s: Option<u32>) {
+        self.outbox.stats.received += 1;
+        self.outbox.stats.drop(Drop::OverBudget);
+        let Some(max_age_s) = answer_s else { return };
+        let Ok(message) = datagram::decode(bytes) else {
+            return;
+        };
+        if message.message_type != MessageType::Confirmable
+            || message.code.class() != Class::Request
+        {
+            return;
+        }
+        let max_age = UintValue::new(max_age_s);
+        let mut extra = Extra::new();
+        extra.push(OptionNumber::MAX_AGE, Some(max_age.as_bytes()));
+        let bytes = self.outbox.write(&Draft {
+            message_type: MessageType::Acknowledgement,
+            code: Code::SERVICE_UNAVAILABLE,
+            message_id: message.message_id,
+            token: message.token,
+            options: Options::EMPTY,
+            extra: extra.as_slice(),
+            payload: b"too many messages from here",
+        });
+        self.outbox.transmit(peer, bytes, 0);
     }
 
     /// Sends the request the long way after all: `bytes` are the datagram it came in.

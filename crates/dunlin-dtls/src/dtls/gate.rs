@@ -37,6 +37,10 @@ impl Dtls {
         if fragment.number > HELLO_NUMBER_MAX {
             return self.count(Counter::MalformedMessage);
         }
+        // Whoever has a cookie has come so far already, and goes on.
+        if hello.cookie.is_empty() && self.is_shed() {
+            return self.count(Counter::HandshakeShed);
+        }
         self.cookies.rotate(now, &mut self.parts.random);
         if !self.cookies.verify(from, &around, hello.cookie) {
             let cookie = self.cookies.make(from, &around);
@@ -55,6 +59,14 @@ impl Dtls {
             return self.settle(now, index, Ok(Progress::Waiting));
         }
         self.begin_server(now, from, &fragment, record.sequence());
+    }
+
+    /// Whether a handshake that begins now is one of those that are shed.
+    fn is_shed(&mut self) -> bool {
+        self.shed_rest += self.shed;
+        let is_shed = self.shed_rest >= 1_000;
+        self.shed_rest -= if is_shed { 1_000 } else { 0 };
+        is_shed
     }
 
     fn send_cookie(&mut self, to: Address, sequence: u64, cookie: &[u8]) {

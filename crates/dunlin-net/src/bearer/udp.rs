@@ -156,6 +156,21 @@ impl UdpBearer {
         self.statistics
     }
 
+    /// How full the kernel's receive buffer is, in thousandths; beyond 1000 it drops what comes. The
+    /// kernel gives back the room of what was read some of it at a time, so that up to a quarter may be
+    /// more than there is. `None` where the system does not tell.
+    pub fn fullness(&self) -> Option<u32> {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::fd::AsFd;
+            let (used, room) = kernel::receive_backlog(self.socket.as_fd()).ok()?;
+            let of_a_thousand = u64::from(used) * 1_000 / u64::from(room.max(1));
+            u32::try_from(of_a_thousand).ok()
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
     /// Waits for datagrams and takes up to [`BATCH_MAX`] of them into `batch`, whose earlier
     /// content is gone. Returns how many there are: at least 1.
     ///

@@ -161,6 +161,7 @@ impl Server {
             ));
         }
         let endpoint = request.endpoint;
+        self.admit(now, &endpoint)?;
         let known = self.transport.peer(peer);
         let identity = known.map_or(Identity::None, |peer| peer.identity);
         if self.bootstraps.asked.len() >= ADMISSIONS_MAX {

@@ -1,6 +1,7 @@
 //! What time does to Clients: presence, lifetimes, waiting requests, and the memory of those that
 //! have gone.
 
+use dunlin_lwm2m::operation::ResponseCode;
 use dunlin_transport::{Now, PeerId, WallTime};
 
 use super::{DUE_PER_TURN, Server};
@@ -19,6 +20,34 @@ const POSTPONED_MS: Ms = 10_000;
 const FORGOTTEN_PER_TURN: usize = 1_000;
 
 impl Server {
+    /// Somebody sends more than he may. Of a Client it is told by name; a stranger is a knock.
+    pub(super) fn on_over_budget(&mut self, now: Now, peer: PeerId) {
+        let Some(at) = self.transport.peer(peer) else {
+            return;
+        };
+        let mut next = self.book.first_at_peer(peer);
+        if next.is_none() {
+            self.effects.live(Output::Event(LiveEvent::Refused {
+                endpoint: None,
+                at: now.wall,
+                address: at.address,
+                identity: at.identity,
+                code: ResponseCode::ServiceUnavailable,
+                reason: "more messages come from there than one Client may send; those beyond are dropped".into(),
+            }));
+            return;
+        }
+        while let Some(key) = next {
+            next = self.book.next_at_peer(key);
+            let endpoint = self.book.client(key).endpoint.clone();
+            self.effects.live(Output::Event(LiveEvent::OverBudget {
+                endpoint,
+                at: now.wall,
+                address: at.address.clone(),
+            }));
+        }
+    }
+
     /// Any authentic message of a peer: its Clients are awake (TS 8.3), and what waits for them
     /// can go, after the answer to that message.
     pub(super) fn on_heard(&mut self, now: Now, peer: PeerId) {

@@ -40,6 +40,8 @@ pub(super) struct Refusal {
     code: ResponseCode,
     reason: String,
     max_age_s: Option<u32>,
+    /// It is one of very many and no fault of the Client: counted, and not told.
+    quiet: bool,
 }
 
 impl Refusal {
@@ -48,6 +50,17 @@ impl Refusal {
             code,
             reason: reason.into(),
             max_age_s: None,
+            quiet: false,
+        }
+    }
+
+    /// There is too much; come again after this time.
+    pub(super) fn overloaded(max_age_s: u32) -> Self {
+        Self {
+            code: ResponseCode::ServiceUnavailable,
+            reason: "too many at once: come again after Max-Age".into(),
+            max_age_s: Some(max_age_s),
+            quiet: true,
         }
     }
 
@@ -56,6 +69,7 @@ impl Refusal {
             code: ResponseCode::ServiceUnavailable,
             reason: reason.into(),
             max_age_s: Some(RETRY_AFTER_S),
+            quiet: false,
         }
     }
 
@@ -130,8 +144,12 @@ impl Server {
             code,
             reason,
             max_age_s,
+            quiet,
         } = refusal;
-        if let Some(peer) = self.transport.peer(peer) {
+        self.stats.refused_for_load += u64::from(quiet);
+        let unavailable = code == ResponseCode::ServiceUnavailable && !quiet;
+        self.stats.refused_unavailable += u64::from(unavailable);
+        if !quiet && let Some(peer) = self.transport.peer(peer) {
             self.effects.live(Output::Event(LiveEvent::Refused {
                 endpoint,
                 at: now.wall,
@@ -168,6 +186,7 @@ impl Server {
         exchange: ExchangeId,
         mut register: Register,
     ) -> Result<(), Refusal> {
+        self.admit(now, &register.endpoint)?;
         let served = self.config.version;
         if !served.serves(register.version) {
             // A later minor version only adds, and a Server may serve it with what it has; Leshan 2
@@ -544,8 +563,11 @@ impl Server {
             address: moves,
             ..self.changed_by(key, &update)
         };
-        if changed.any() && !self.healthy {
-            return Err(Refusal::store_failing());
+        if changed.any() {
+            if !self.healthy {
+                return Err(Refusal::store_failing());
+            }
+            self.admit_change()?;
         }
         if moves {
             self.move_client(now, key, peer);

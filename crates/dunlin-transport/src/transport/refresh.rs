@@ -38,7 +38,7 @@ impl Refresh {
 pub enum Received {
     /// Answer it.
     Refresh(Refresh),
-    /// It is dealt with: a duplicate. Poll the output.
+    /// It is dealt with: a duplicate, or more than its sender may send. Poll the output.
     Done,
     /// It is something else: hand it to [`Transport::handle_receive`].
     Other,
@@ -63,6 +63,11 @@ impl Transport {
         self.now = now.instant;
         let peer = self.peers.heard(now.instant, port, from, local);
         self.forget_surplus();
+        if !self.is_within_budget(peer, bytes) {
+            self.wall = now.wall;
+            self.turn_away(peer, bytes);
+            return Received::Done;
+        }
         let admitted = self
             .coap
             .admit_request(now.instant, peer, Code::POST, message_id, token);

@@ -222,6 +222,13 @@ impl Transport {
         }
     }
 
+    /// Of a thousand handshakes that others begin, so many are not answered from now on.
+    pub fn shed_handshakes(&mut self, of_a_thousand: u32) {
+        if let Some(security) = &mut self.security {
+            security.dtls.shed_handshakes(of_a_thousand);
+        }
+    }
+
     /// What DTLS counted, if there is any.
     #[must_use]
     pub fn dtls_stats(&self) -> Option<&dunlin_dtls::Stats> {
@@ -439,6 +446,9 @@ impl Transport {
         }
         self.peers
             .heard_again(self.now, peer, local.filter(|_| fresh));
+        if !self.is_within_budget(peer, message) {
+            return self.turn_away(peer, message);
+        }
         self.heard = self.peers.is_held(peer).then_some(peer);
         self.coap.handle_receive(self.now, peer, message);
     }
