@@ -50,6 +50,11 @@ impl LogReader {
         read_lock(&self.segments).first().map(|s| s.header.first)
     }
 
+    /// The last commit that is published, or 0.
+    fn published(&self) -> u64 {
+        read_lock(&self.segments).last().map_or(0, |s| s.last)
+    }
+
     /// See [`crate::History::read`]. `last` is the last commit of the store, which may have been
     /// restored without a log.
     pub(crate) fn read(
@@ -59,6 +64,8 @@ impl LogReader {
         last: CommitNumber,
     ) -> Result<EventPage, StoreError> {
         let limit = limit.clamp(1, PAGE_EVENTS_MAX);
+        // What is published may be read before the store counts it as its last.
+        let last = last.max(CommitNumber(self.published()));
         let mut page = EventPage {
             events: Vec::new(),
             next: after,
@@ -327,4 +334,44 @@ pub(crate) fn read_range(
     file.read_exact_at(&mut bytes, offset)
         .map_err(StoreError::io("cannot read", path))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Log, OpenLog};
+    use super::*;
+
+    #[test]
+    fn a_reader_who_is_ahead_of_the_count_of_the_store_by_a_moment_hears_of_no_gap() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = OpenLog {
+            secret: 1,
+            segment_bytes: 1 << 20,
+            applied: 0,
+            oldest: 1,
+            synced: true,
+        };
+        let mut log = Log::open(folder.path(), options, &mut |_, _| Ok(())).expect("a new log");
+        let batch = Batch {
+            at_ms: 1,
+            events: vec![b"one".to_vec()],
+            ..Batch::default()
+        };
+        log.append(&[batch.clone(), batch]).expect("written");
+        log.publish();
+        let reader = log.reader();
+        let counted = CommitNumber(0);
+        let page = reader.read(Position::START, 1, counted).expect("a page");
+        assert_eq!((page.events.len(), page.gap), (1, None));
+        let rest = reader.read(page.next, 9, counted).expect("a page");
+        assert_eq!((rest.events.len(), rest.gap, rest.end), (1, None, true));
+        let ahead = Position::end_of(CommitNumber(3));
+        let gap = reader.read(ahead, 9, counted).expect("a page").gap;
+        assert_eq!(
+            gap,
+            Some(Gap::Ahead {
+                newest: CommitNumber(2)
+            })
+        );
+    }
 }
