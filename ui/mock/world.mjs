@@ -42,6 +42,7 @@ export const clients = [
     observed: ['3303/0/5700', '3304/0/5700'],
   },
   {
+    over_budget: 4812,
     endpoint: 'lamp-corridor', address: '[::1]:50213', security: 'psk', identity: 'lamp-corridor', lifetime_s: 86400, binding: 'U', version: '1.1',
     deviations: [
       { code: 'lifetime_missing', sentence: 'The Register carried no lifetime; 86400 s was taken (TS 1.0, 5.3.1).' },
@@ -103,7 +104,7 @@ export function view(c) {
     endpoint: c.endpoint, registration_id: c.registration_id, registered_at: iso(c.registered_at), updated_at: iso(c.updated_at), expires_at: iso(expires),
     last_contact_at: iso(Math.max(c.updated_at, c.lastAt)), lifetime_s: c.lifetime_s, version: c.version, binding: c.binding, queue: !!c.queue,
     sms_number: c.sms_number ?? null, address: c.address, bearer: 'udp', security: c.security, identity: c.identity, root: c.root ?? '/', objects, presence: c.presence,
-    ...(c.presence === 'asleep' ? { next_contact_at: iso(c.turn) } : {}), deviations: c.deviations ?? [], attributes: c.attributes ?? {},
+    ...(c.presence === 'asleep' ? { next_contact_at: iso(c.turn) } : {}), over_budget: c.over_budget ? { since: iso(c.registered_at), last_at: iso(c.lastAt), dropped: c.over_budget } : null, deviations: c.deviations ?? [], attributes: c.attributes ?? {},
   };
 }
 

@@ -255,6 +255,17 @@ export const steps = {
     await t.shot('overdue');
   },
 
+  'a Client over its budget is named in the list and on its page': async (t) => {
+    const c = (await all(t)).find((x) => x.over_budget);
+    if (!c) return;
+    await open(t, '#/clients');
+    await t.page.locator(`tr[data-endpoint="${c.endpoint}"]`).getByText('over its budget').waitFor();
+    await open(t, `#/clients/${encode(c.endpoint)}`);
+    await t.page.getByText('Over its budget.').waitFor();
+    await t.fits();
+    await t.shot('over-budget');
+  },
+
   'deviations are shown with the registration': async (t) => {
     const c = (await all(t)).find((x) => x.deviations?.length);
     if (!c) return;

@@ -111,6 +111,6 @@ class ClientList {
 const byName = (a: Client, b: Client) => a.endpoint.localeCompare(b.endpoint, 'en', { numeric: true });
 
 const fromClient = new Set(['registered', 'updated', 'awake', 'notified', 'sent', 'deregistered']);
-const changesList = new Set(['registered', 'updated', 'deregistered', 'expired']);
+const changesList = new Set(['registered', 'updated', 'deregistered', 'expired', 'over_budget']);
 
 export const clientList = new ClientList();

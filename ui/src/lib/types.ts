@@ -23,9 +23,17 @@ export interface Client {
   root?: string | null;
   objects: Record<string, { version: string; instances: number[] }>;
   presence: Presence;
+  /** It sent more than it may, in the last ten minutes, and what was beyond was dropped. */
+  over_budget?: OverBudget | null;
   deviations?: Deviation[] | null;
   /** Parameters of the Register that LwM2M does not define. */
   attributes?: Record<string, string> | null;
+}
+
+export interface OverBudget {
+  since: string;
+  last_at: string;
+  dropped: number;
 }
 
 /** Something the Server tolerated in this Client's messages. */

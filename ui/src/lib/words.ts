@@ -19,6 +19,7 @@ const tones: Record<string, Tone> = {
   bootstrapped: 'good',
   bootstrap_failed: 'bad',
   refused: 'bad',
+  over_budget: 'bad',
   gap: 'warn',
   skipped: 'warn',
 };
@@ -71,6 +72,8 @@ export function line(event: FeedEvent): Line {
       return plainLine('could not be bootstrapped' + because(data));
     case 'refused':
       return plainLine('was refused' + because(data));
+    case 'over_budget':
+      return plainLine('sends more than it may; what is beyond its budget is dropped');
     case 'skipped':
       return plainLine('More happened than this page can follow. The events between here and those above are in the log.');
     case 'gap':
