@@ -2,7 +2,7 @@
 //! interface that comes or goes, a lease that is another one, a route.
 //!
 //! Linux says when something has changed (netlink), so that nothing is polled; elsewhere, and where
-//! that socket is refused, it is looked up every [`POLL`]. The address is the one that a connected
+//! that socket is refused, it is looked up every half minute. The address is the one that a connected
 //! socket gets: connecting a UDP socket sends nothing.
 
 use std::collections::BTreeMap;
