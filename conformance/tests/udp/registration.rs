@@ -213,7 +213,7 @@ fn lwm2m_mec_002_s_m_hostile_datagrams_do_not_keep_the_server_from_serving() {
 fn lwm2m_sec_005_s_m_without_security_only_where_it_is_allowed() {
     let serve = Serve::with(|config| config.server.nosec = dunlin_node::config::NoSec::Off);
     let mut peer = Peer::new();
-    let mut refused = serve.events("refused");
+    let mut refused = serve.news("refused");
     peer.request(
         serve.coap,
         MessageType::Confirmable,

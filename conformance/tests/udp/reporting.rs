@@ -126,7 +126,7 @@ fn lwm2m_mec_001_s_m_requests_wait_for_a_client_that_sleeps() {
         config.server.strict = true;
         config.server.awake_window_s = 1;
     });
-    let mut asleep = serve.events("asleep");
+    let mut asleep = serve.news("asleep");
     let mut peer = Peer::new();
     let location = peer.register(serve.coap, "ep=a&lt=600&lwm2m=1.0&b=UQ");
     assert_eq!(asleep.next()["endpoint"], "a");

@@ -3,6 +3,7 @@
 //!
 //! 1. *Catching up*: pages of the log are read until its end.
 //! 2. *Listening*: the feed is subscribed to, and the log read once more, for what was committed in between.
+//!    A consumer that wants only what happens from now on begins here.
 //! 3. *Live*: events of the feed that are newer than the last one. When the consumer is so slow that the feed has passed it
 //!    over, it goes back to 1; its memory is bounded by one page in every phase.
 //!
@@ -95,12 +96,17 @@ impl Consumer {
             From::After(position) => position,
             From::Now => backend.head(),
         };
+        // Whoever wants what happens next hears it from this moment on, also what no log keeps.
+        let phase = match (from, backend.live()) {
+            (From::Now, Ok(live)) => Phase::Listening(live),
+            _ => Phase::CatchingUp,
+        };
         Consumer {
             backend,
             filter,
             last,
             gap_expected: from == From::Oldest,
-            phase: Phase::CatchingUp,
+            phase,
             page: VecDeque::new(),
             passed_over: 0,
         }

@@ -111,7 +111,16 @@ impl Serve {
 
     /// What is told of these types, from the beginning.
     pub(crate) fn events(&self, types: &str) -> Events {
-        let uri = format!("{}/events?after=start&types={types}", self.http);
+        self.stream(&format!("after=start&types={types}"))
+    }
+
+    /// What is told of these types from now on: also what no log keeps.
+    pub(crate) fn news(&self, types: &str) -> Events {
+        self.stream(&format!("types={types}"))
+    }
+
+    fn stream(&self, query: &str) -> Events {
+        let uri = format!("{}/events?{query}", self.http);
         let response = self.agent.get(uri).call().expect("the stream opens");
         let reader: Box<dyn Read> = Box::new(response.into_body().into_reader());
         Events(BufReader::new(reader).lines())
