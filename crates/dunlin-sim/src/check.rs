@@ -213,6 +213,20 @@ impl Ledger {
                 .get_or_insert_with(|| (server_life, at, from.clone()));
             before
         });
+        // Its answer may be lost, or the change itself in a crash: the shorter lifetime is what can be relied on
+        // until the Client is told.
+        if let Note::Update {
+            location,
+            lifetime_s: Some(lifetime_s),
+            ..
+        } = note
+            && let Some(promise) = &mut client.promise
+            && location == Some(promise.location)
+        {
+            promise.lifetime_s = promise.lifetime_s.min(lifetime_s);
+            let until = at + Duration::from_secs(lifetime_s.into());
+            promise.until = promise.until.min(until);
+        }
         if !matches!(note, Note::Register { .. }) {
             return;
         }
