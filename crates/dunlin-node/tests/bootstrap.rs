@@ -264,19 +264,25 @@ fn own(node: &Node, keys: &str, endpoint: &str) -> (Credentials, String) {
     }
 }
 
+/// A profile that makes keys of this kind for all lamps of it, and one of them that is let in.
+async fn lamp(node: &Node, server: &str, keys: &str) -> (String, Credentials) {
+    let mut profile = profile(server.to_owned(), made(keys));
+    profile.name = ProfileName::new(keys).unwrap();
+    profile.selector = Selector::Pattern(format!("{keys}-*"));
+    assert_eq!(node.put_profile(profile).await.unwrap(), []);
+    let endpoint = format!("{keys}-lamp");
+    let (credentials, json) = own(node, keys, &endpoint);
+    admit(node, &endpoint, &json).await;
+    (endpoint, credentials)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn int_1_and_2_keys_that_are_made_open_the_server_at_once() {
     let node = node().await;
     // A certificate is held against the name in the URI.
     let server = format!("coaps://localhost:{}", node.at(Port::Coaps)[0].port());
     for keys in ["psk", "rpk", "x509"] {
-        let mut profile = profile(server.clone(), made(keys));
-        profile.name = ProfileName::new(keys).unwrap();
-        profile.selector = Selector::Pattern(format!("{keys}-*"));
-        assert_eq!(node.put_profile(profile).await.unwrap(), []);
-        let endpoint = format!("{keys}-lamp");
-        let (credentials, json) = own(&node, keys, &endpoint);
-        admit(&node, &endpoint, &json).await;
+        let (endpoint, credentials) = lamp(&node, &server, keys).await;
         let bootstrap = node.at(Port::BootstrapCoaps)[0].port();
         let mut factory = factory();
         factory
@@ -340,14 +346,8 @@ async fn ts_7_1_2_the_bootstrap_server_opens_the_session_with_a_client_that_list
     let server = format!("coaps://localhost:{}", node.at(Port::Coaps)[0].port());
     let bootstrap = node.at(Port::BootstrapCoaps)[0].port();
     for keys in ["psk", "rpk", "x509"] {
-        let mut profile = profile(server.clone(), made(keys));
-        profile.name = ProfileName::new(keys).unwrap();
-        profile.selector = Selector::Pattern(format!("{keys}-*"));
-        assert_eq!(node.put_profile(profile).await.unwrap(), []);
-        let endpoint = format!("{keys}-lamp");
-        let (credentials, json) = own(&node, keys, &endpoint);
+        let (endpoint, credentials) = lamp(&node, &server, keys).await;
         let at = free_address();
-        admit(&node, &endpoint, &json).await;
         let mut factory = factory();
         factory
             .add_bootstrap_server(
